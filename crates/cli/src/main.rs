@@ -1,0 +1,2 @@
+//! The binary `pact`.
+fn main() {}

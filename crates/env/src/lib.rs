@@ -1,0 +1,24 @@
+//! What an agent acts on: suites of tasks with tools, and what an episode was worth.
+//! Knows no token and no tensor. A tool that fails is an observation; only a suite that
+//! cannot be opened is an error.
+
+use episode::{Observation, Score, Task, ToolCall};
+
+/// A set of tasks of one kind, with the means to act on them.
+pub trait Suite: Send + Sync {
+    /// `world`, `ftrl`, …
+    fn name(&self) -> &'static str;
+    fn tasks(&self) -> &[Task];
+    /// A fresh environment for one episode of a task of this suite.
+    fn open(&self, task: &Task) -> Box<dyn Environment>;
+    /// Whether calls return at once, so that a rollout need not hand them to another thread.
+    fn is_instant(&self) -> bool;
+}
+
+/// One episode's world. `call` may block; it never fails: whatever goes wrong is a text
+/// that the agent reads.
+pub trait Environment: Send {
+    fn call(&mut self, call: &ToolCall) -> Observation;
+    /// The score of the episode so far: reward and metrics.
+    fn score(&self) -> Score;
+}

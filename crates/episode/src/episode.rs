@@ -1,0 +1,165 @@
+//! What happened when a policy met an environment, token by token.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Seed, ToolCall};
+
+/// Who wrote a token. Only the policy's tokens carry loss; all are attended to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Author {
+    /// The prompt, and what the chat template puts between turns.
+    Template,
+    /// Sampled by the policy (or, in a trace, written by the expert in its place).
+    Policy,
+    /// Returned by a tool.
+    Tool,
+}
+
+/// Which part of an assistant's turn a token belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Not written by the policy.
+    Context,
+    /// Inside, and including, the thinking tags.
+    Reasoning,
+    /// A tool call with its tags; in a turn that calls, also what ends the turn.
+    Call,
+    /// Everything else that the policy wrote.
+    Answer,
+}
+
+/// A run of tokens that the model reads from left to right. Parallel vectors, all `[tokens]`.
+/// An append-only episode is one segment; where a template rewrites earlier turns
+/// (`thinking = "strip"`), each rewriting begins a new one, and what it rendered again is
+/// the template's.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    pub tokens: Vec<u32>,
+    pub authors: Vec<Author>,
+    pub parts: Vec<Part>,
+    /// Log-probability of each token under the distribution that it was sampled from;
+    /// 0 where the policy was not the author.
+    pub logprobs: Vec<f32>,
+}
+
+impl Segment {
+    /// Appends tokens that share an author and a part, with no log-probabilities.
+    pub fn extend(&mut self, tokens: &[u32], author: Author, part: Part) {
+        self.tokens.extend_from_slice(tokens);
+        self.authors.resize(self.tokens.len(), author);
+        self.parts.resize(self.tokens.len(), part);
+        self.logprobs.resize(self.tokens.len(), 0.0);
+    }
+
+    /// Appends the policy's tokens as sampled. All slices are `[tokens]`.
+    pub fn extend_sampled(&mut self, tokens: &[u32], parts: &[Part], logprobs: &[f32]) {
+        assert!(
+            tokens.len() == parts.len() && tokens.len() == logprobs.len(),
+            "every sampled token has one part and one log-probability"
+        );
+        self.tokens.extend_from_slice(tokens);
+        self.authors.resize(self.tokens.len(), Author::Policy);
+        self.parts.extend_from_slice(parts);
+        self.logprobs.extend_from_slice(logprobs);
+    }
+}
+
+/// Why an assistant's turn could not be read as calls. The agent is told; nothing is executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ParseFailure {
+    /// The text between the call tags is not JSON; the reason is serde's.
+    NotJson(String),
+    /// JSON, but not an object with `name` and `arguments`.
+    NotACall(String),
+    /// The turn ended inside a call, before its closing tag.
+    Unclosed,
+}
+
+/// What a tool returned, as the agent reads it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    pub text: String,
+    /// The call itself failed (unknown tool, wrong arguments, exception, time-out), as
+    /// opposed to a tool that answers with an error of its own.
+    pub failed: bool,
+}
+
+/// One turn of the policy and what came back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Which segment of the episode the sampled tokens lie in.
+    pub segment: usize,
+    /// First sampled token, and one past the last, within the segment.
+    pub start: usize,
+    pub end: usize,
+    /// The sampled tokens as text, special tokens included.
+    pub text: String,
+    pub calls: Vec<ToolCall>,
+    pub failures: Vec<ParseFailure>,
+    /// One for each call, in order; a parse failure adds one that says so.
+    pub observations: Vec<Observation>,
+}
+
+/// Every way in which an episode can end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// A turn without a call: the policy gave its answer.
+    Answered,
+    /// The last allowed turn still called tools.
+    TurnLimit,
+    /// A turn used up its tokens before it ended.
+    TurnTokenLimit,
+    /// The episode's token budget was used up.
+    TokenLimit,
+    /// The episode's time was used up.
+    TimeLimit,
+    /// The prompt alone exceeds the limit; nothing was sampled.
+    PromptTooLong,
+    /// Replay only: the script has no further turn.
+    ScriptEnded,
+}
+
+/// What an episode was worth. A failed episode has a score too, and counts in every mean.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// What training maximises.
+    pub reward: f64,
+    /// The suite's metrics by name, fractions rather than percent: `solve-p`, `calls`, …
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// One complete attempt at one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    pub task: String,
+    pub scenario: String,
+    /// Which sample of its group this is.
+    pub sample: usize,
+    pub seed: Seed,
+    pub stop: StopReason,
+    pub score: Score,
+    /// Length of the prompt in the first segment.
+    pub prompt_tokens: usize,
+    pub turns: Vec<Turn>,
+    pub segments: Vec<Segment>,
+}
+
+impl Episode {
+    /// Number of tokens that the policy sampled.
+    pub fn sampled_tokens(&self) -> usize {
+        self.turns.iter().map(|turn| turn.end - turn.start).sum()
+    }
+}
+
+/// The episodes sampled for one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    pub task: String,
+    pub episodes: Vec<Episode>,
+}

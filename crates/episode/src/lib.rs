@@ -1,0 +1,12 @@
+//! The data that flows through pact: tasks, traces, episodes, groups, scores, seeds.
+//! Plain values. Nothing here knows a tensor, a file, a tokenizer or a clock.
+
+mod episode;
+mod seed;
+mod task;
+
+pub use episode::{
+    Author, Episode, Group, Observation, ParseFailure, Part, Score, Segment, StopReason, Turn,
+};
+pub use seed::Seed;
+pub use task::{Message, Role, Task, ToolCall, Trace, TraceTurn};

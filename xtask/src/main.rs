@@ -1,0 +1,2 @@
+//! Writes things; holds `tidy`.
+fn main() {}
