@@ -1,1 +1,35 @@
-//! (being written)
+//! Token trees in, log-probabilities out; and back. Weights, sampling, optimisers.
+//! Knows no message, no tool and no reward.
+
+mod architecture;
+mod attention;
+mod buffers;
+mod error;
+mod generator;
+mod folder;
+mod matmul;
+mod model;
+mod muon;
+mod numeric;
+mod optimizer;
+mod parameters;
+mod pass;
+mod rotary;
+mod sampling;
+mod schedule;
+mod shard;
+mod tree;
+
+pub use architecture::{Architecture, Family, Preset, RopeScaling};
+pub use buffers::Buffers;
+pub use error::ModelError;
+pub use generator::{Generator, Sampled};
+pub use folder::{load, save};
+pub use model::{Coefficient, Keep, Model, Threads};
+pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepStats};
+pub use parameters::{LayerOffsets, Layout, ParameterKind, ParameterSpec, Parameters, init};
+pub use pass::Pass;
+pub use sampling::{Sampling, rng, sample};
+pub use schedule::{Schedule, ScheduleKind};
+pub use shard::Precision;
+pub use tree::{Node, TokenTree};

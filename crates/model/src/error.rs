@@ -1,0 +1,106 @@
+//! What can go wrong when a model is read, written or restored. Each message says what was
+//! wrong, where, and what was expected; the way out follows `hint:`.
+
+use std::path::PathBuf;
+
+/// A model folder or an optimiser state that cannot be used as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The operating system refused a file.
+    #[error("cannot {action} `{}`: {source}{}", path.display(), hint_of(source))]
+    File {
+        /// What was tried: "read", "write", "rename".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `config.json`, or a shard index, cannot be understood or asks for something that is not
+    /// implemented.
+    #[error("`{}`: {what}\nhint: {hint}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and what was expected.
+        what: String,
+        /// The way out.
+        hint: String,
+    },
+    /// A safetensors file is not whole.
+    #[error(
+        "`{}` is not a whole safetensors file: {what}\nhint: copy or download this file again",
+        path.display()
+    )]
+    Shard {
+        /// The file.
+        path: PathBuf,
+        /// What the reader found.
+        what: String,
+    },
+    /// One tensor is missing, misshapen or unknown.
+    #[error("`{}`: tensor `{tensor}` {what}\nhint: {hint}", path.display())]
+    Tensor {
+        /// The file in which it was found, or looked for.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// What was found, and what was expected.
+        what: String,
+        /// The way out.
+        hint: String,
+    },
+    /// A setting has a value that means nothing.
+    #[error("`{key}` is {found}, expected {expected}")]
+    Setting {
+        /// The setting, as the configuration spells it.
+        key: &'static str,
+        /// Its value.
+        found: f32,
+        /// What would do.
+        expected: &'static str,
+    },
+    /// An optimiser state does not belong to this model or optimiser.
+    #[error(
+        "the optimiser state does not fit: {what}\nhint: resume with the settings that wrote it"
+    )]
+    OptimizerState {
+        /// What was found, and what was expected.
+        what: String,
+    },
+}
+
+impl ModelError {
+    pub(crate) fn setting(key: &'static str, found: f32, expected: &'static str) -> Self {
+        Self::Setting {
+            key,
+            found,
+            expected,
+        }
+    }
+
+    /// A closure for `map_err` that names the file and what was tried on it.
+    pub(crate) fn file(
+        action: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}
+
+fn hint_of(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            "\nhint: check that the folder is a complete Hugging Face model folder"
+        }
+        std::io::ErrorKind::StorageFull => {
+            "\nhint: free some disk space; the files that were there are unchanged"
+        }
+        _ => "",
+    }
+}

@@ -1,0 +1,398 @@
+//! One token from one row of logits, and the log-probability of that choice.
+//! The caller owns the seeds; the same row, settings and generator give the same token.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ModelError;
+use crate::numeric;
+
+/// How a token is chosen. The default samples from the model's own distribution.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Sampling {
+    /// Divides the logits; 0 takes the likeliest token.
+    pub temperature: f32,
+    /// Keeps the likeliest tokens that together reach this probability; 1 keeps all.
+    pub top_p: f32,
+    /// Keeps this many of the likeliest tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keeps tokens at least this many times as probable as the likeliest; 0 keeps all.
+    pub min_p: f32,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+        }
+    }
+}
+
+impl Sampling {
+    /// The likeliest token, always.
+    pub const GREEDY: Self = Self {
+        temperature: 0.0,
+        top_p: 1.0,
+        top_k: 0,
+        min_p: 0.0,
+    };
+
+    /// Refuses settings that mean nothing.
+    pub fn check(&self) -> Result<(), ModelError> {
+        let temperature = self.temperature >= 0.0 && self.temperature.is_finite();
+        let top_p = self.top_p > 0.0 && self.top_p <= 1.0;
+        let min_p = (0.0..=1.0).contains(&self.min_p);
+        [
+            (
+                temperature,
+                "temperature",
+                self.temperature,
+                "a number from 0 up",
+            ),
+            (top_p, "top-p", self.top_p, "above 0, at most 1"),
+            (min_p, "min-p", self.min_p, "between 0 and 1"),
+        ]
+        .into_iter()
+        .try_for_each(|(good, key, found, expected)| match good {
+            true => Ok(()),
+            false => Err(ModelError::setting(key, found, expected)),
+        })
+    }
+
+    fn truncates(&self) -> bool {
+        self.top_p < 1.0 || self.top_k > 0 || self.min_p > 0.0
+    }
+}
+
+/// The generator that sampling and initialisation draw from.
+pub fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// Samples a token from `logits`, `[vocabulary]`, which it overwrites.
+///
+/// Returns the token and its log-probability under the distribution sampled from: the softmax
+/// of `logits / temperature`, renormalised over what is kept. The cuts apply one after another,
+/// top-k, top-p, min-p, each to what the last one left. At temperature 0 the token is the
+/// likeliest (the first of equals), no randomness is drawn, and the log-probability is that of
+/// the whole softmax at temperature 1, as training scores it.
+pub fn sample(logits: &mut [f32], sampling: &Sampling, random: &mut impl rand::Rng) -> (u32, f32) {
+    if sampling.temperature == 0.0 {
+        return greedy(logits);
+    }
+    let weights = softmax_weights(logits, sampling.temperature);
+    if sampling.truncates() {
+        let kept = truncate(weights, sampling);
+        let total = kept
+            .iter()
+            .map(|candidate| f64::from(candidate.weight))
+            .sum();
+        let chosen = walk(
+            kept.iter().map(|candidate| candidate.weight),
+            uniform(random) * total,
+        );
+        return (
+            kept[chosen].token,
+            log_probability(kept[chosen].weight, total),
+        );
+    }
+    let sums: Vec<f64> = weights.chunks(BLOCK).map(block_sum).collect();
+    let total = sums.iter().sum();
+    let chosen = invert(weights, &sums, uniform(random) * total);
+    (chosen as u32, log_probability(weights[chosen], total))
+}
+
+/// A draw from the standard normal distribution (Box & Muller 1958; the second of each pair is
+/// not used).
+pub(crate) fn standard_normal(random: &mut impl rand::Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - uniform(random)).ln()).sqrt();
+    radius * (2.0 * std::f64::consts::PI * uniform(random)).cos()
+}
+
+/// Uniform in [0, 1).
+fn uniform(random: &mut impl rand::Rng) -> f64 {
+    random.random()
+}
+
+fn greedy(logits: &mut [f32]) -> (u32, f32) {
+    let largest = largest(logits);
+    let token = logits.iter().position(|&logit| logit == largest);
+    let weights = softmax_weights(logits, 1.0);
+    let total = weights.chunks(BLOCK).map(block_sum).sum();
+    (
+        token.expect("the largest is one of them") as u32,
+        log_probability(1.0, total),
+    )
+}
+
+fn largest(logits: &[f32]) -> f32 {
+    let largest = numeric::vectorised(|| numeric::max(logits));
+    assert!(
+        largest.is_finite(),
+        "logits have no finite maximum ({largest}): the model has diverged"
+    );
+    largest
+}
+
+/// e^((logit - largest) / temperature), in place: the softmax before its division.
+fn softmax_weights(logits: &mut [f32], temperature: f32) -> &[f32] {
+    let largest = largest(logits);
+    let inverse = 1.0 / temperature;
+    numeric::vectorised(|| {
+        for logit in logits.iter_mut() {
+            *logit = numeric::exp((*logit - largest) * inverse);
+        }
+    });
+    logits
+}
+
+fn log_probability(weight: f32, total: f64) -> f32 {
+    (f64::from(weight).ln() - total.ln()) as f32
+}
+
+/// The inverse of the cumulative distribution looks for its block first: sums run over lanes, a
+/// walk cannot.
+const BLOCK: usize = 512;
+
+fn block_sum(block: &[f32]) -> f64 {
+    let mut lanes = [0.0; 8];
+    for chunk in block.chunks(8) {
+        for (lane, &weight) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(weight);
+        }
+    }
+    lanes.iter().sum()
+}
+
+/// The index at which the running sum of `weights` passes `target`, given the sums of their
+/// blocks.
+fn invert(weights: &[f32], sums: &[f64], mut target: f64) -> usize {
+    let mut block = 0;
+    while block + 1 < sums.len() && target >= sums[block] {
+        target -= sums[block];
+        block += 1;
+    }
+    let start = block * BLOCK;
+    let end = weights.len().min(start + BLOCK);
+    start + walk(weights[start..end].iter().copied(), target)
+}
+
+/// The index at which the running sum passes `target`; the heaviest if rounding leaves it short
+/// of the end.
+fn walk(weights: impl Iterator<Item = f32> + Clone, mut target: f64) -> usize {
+    for (index, weight) in weights.clone().enumerate() {
+        target -= f64::from(weight);
+        if target < 0.0 {
+            return index;
+        }
+    }
+    let heaviest = weights.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
+    heaviest.expect("there is at least one token").0
+}
+
+#[derive(Clone, Copy)]
+struct Candidate {
+    token: u32,
+    weight: f32,
+}
+
+/// What top-k, top-p and min-p leave, the likeliest first. The largest weight is 1.
+fn truncate(weights: &[f32], sampling: &Sampling) -> Vec<Candidate> {
+    let mut kept = candidates_above(weights, certainly_cut(weights, sampling));
+    let likeliest_first =
+        |a: &Candidate, b: &Candidate| b.weight.total_cmp(&a.weight).then(a.token.cmp(&b.token));
+    if (1..kept.len()).contains(&sampling.top_k) {
+        kept.select_nth_unstable_by(sampling.top_k, likeliest_first);
+        kept.truncate(sampling.top_k);
+    }
+    kept.sort_unstable_by(likeliest_first);
+    if sampling.top_p < 1.0 {
+        // Without top-k, what was certainly cut still counts in the total.
+        let total = match sampling.top_k {
+            0 => weights.chunks(BLOCK).map(block_sum).sum(),
+            _ => kept
+                .iter()
+                .map(|candidate| f64::from(candidate.weight))
+                .sum::<f64>(),
+        };
+        let mut missing = f64::from(sampling.top_p) * total;
+        let reaches = kept.iter().position(|candidate| {
+            missing -= f64::from(candidate.weight);
+            missing <= 0.0
+        });
+        kept.truncate(reaches.map_or(kept.len(), |last| last + 1));
+    }
+    kept.retain(|candidate| candidate.weight >= sampling.min_p);
+    kept
+}
+
+/// A weight below which a token cannot be kept, so that few need sorting: all tokens lighter
+/// than (1 - p) total / vocabulary together weigh less than what top-p leaves out. After top-k
+/// the total is another one.
+fn certainly_cut(weights: &[f32], sampling: &Sampling) -> f32 {
+    if sampling.top_k > 0 {
+        return 0.0;
+    }
+    let total: f64 = weights.chunks(BLOCK).map(block_sum).sum();
+    ((1.0 - f64::from(sampling.top_p)) * total / weights.len() as f64) as f32 * 0.999
+}
+
+fn candidates_above(weights: &[f32], least: f32) -> Vec<Candidate> {
+    let numbered = weights.iter().enumerate();
+    numbered
+        .filter(|(_, weight)| **weight >= least)
+        .map(|(token, &weight)| Candidate {
+            token: token as u32,
+            weight,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Shares of each token over many draws.
+    fn shares(logits: &[f32], sampling: Sampling) -> Vec<f64> {
+        const DRAWS: usize = 20_000;
+        let mut random = rng(1);
+        let mut counts = vec![0.0; logits.len()];
+        for _ in 0..DRAWS {
+            let (token, _) = sample(&mut logits.to_vec(), &sampling, &mut random);
+            counts[token as usize] += 1.0 / DRAWS as f64;
+        }
+        counts
+    }
+
+    /// Logits of the probabilities 0.4, 0.3, 0.2, 0.1, out of order.
+    fn logits() -> Vec<f32> {
+        [0.3_f32, 0.1, 0.4, 0.2].map(|p| p.ln() + 5.0).to_vec()
+    }
+
+    fn check(sampling: Sampling, expected: [f64; 4]) {
+        let found = shares(&logits(), sampling);
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < 0.015,
+                "{sampling:?}: {found} instead of {expected}"
+            );
+        }
+        for seed in 0..20 {
+            let (token, logprob) = sample(&mut logits(), &sampling, &mut rng(seed));
+            let probability = expected[token as usize];
+            assert!(
+                (f64::from(logprob) - probability.ln()).abs() < 1e-5,
+                "{sampling:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_come_as_often_as_their_probability_says_and_report_it() {
+        let plain = Sampling::default();
+        check(plain, [0.3, 0.1, 0.4, 0.2]);
+        let squares = [0.09 / 0.3, 0.01 / 0.3, 0.16 / 0.3, 0.04 / 0.3];
+        check(
+            Sampling {
+                temperature: 0.5,
+                ..plain
+            },
+            squares,
+        );
+        check(
+            Sampling { top_k: 2, ..plain },
+            [3.0 / 7.0, 0.0, 4.0 / 7.0, 0.0],
+        );
+        check(Sampling { top_k: 9, ..plain }, [0.3, 0.1, 0.4, 0.2]);
+        check(
+            Sampling {
+                top_p: 0.65,
+                ..plain
+            },
+            [3.0 / 7.0, 0.0, 4.0 / 7.0, 0.0],
+        );
+        check(
+            Sampling {
+                top_p: 0.75,
+                ..plain
+            },
+            [3.0 / 9.0, 0.0, 4.0 / 9.0, 2.0 / 9.0],
+        );
+        check(
+            Sampling {
+                min_p: 0.4,
+                ..plain
+            },
+            [3.0 / 9.0, 0.0, 4.0 / 9.0, 2.0 / 9.0],
+        );
+        // After top-k = 3, top-p counts in ninths: 4/9 + 3/9 reaches 0.75.
+        check(
+            Sampling {
+                top_k: 3,
+                top_p: 0.75,
+                ..plain
+            },
+            [3.0 / 7.0, 0.0, 4.0 / 7.0, 0.0],
+        );
+    }
+
+    #[test]
+    fn greedy_takes_the_first_of_the_likeliest_and_reports_the_plain_softmax() {
+        let mut random = rng(3);
+        let mut row = [0.3_f32, 0.35, 0.35].map(f32::ln);
+        let (token, logprob) = sample(&mut row, &Sampling::GREEDY, &mut random);
+        assert_eq!(token, 1);
+        assert!((logprob - 0.35_f32.ln()).abs() < 1e-6);
+        assert_eq!(random, rng(3), "greedy draws no randomness");
+    }
+
+    #[test]
+    fn a_large_vocabulary_is_sampled_like_its_plain_cumulative_sum() {
+        let row: Vec<f32> = (0..5000).map(|i| (i as f32 * 0.7).sin() * 4.0).collect();
+        let weights: Vec<f64> = row.iter().map(|&logit| f64::from(logit).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        for seed in 0..200 {
+            let mut target = uniform(&mut rng(seed)) * total;
+            let expected = weights.iter().position(|weight| {
+                target -= weight;
+                target < 0.0
+            });
+            let (token, logprob) = sample(&mut row.clone(), &Sampling::default(), &mut rng(seed));
+            assert_eq!(Some(token as usize), expected, "seed {seed}");
+            let exact = (weights[token as usize] / total).ln();
+            assert!((f64::from(logprob) - exact).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_nucleus_of_a_large_vocabulary_is_the_shortest_prefix_that_reaches_p() {
+        let row: Vec<f32> = (0..3000).map(|i| (i as f32 * 0.7).sin() * 6.0).collect();
+        let sampling = Sampling {
+            top_p: 0.9,
+            ..Sampling::default()
+        };
+        let mut weights = row.clone();
+        let kept = truncate(softmax_weights(&mut weights, 1.0), &sampling);
+        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
+        let mass =
+            |kept: &[Candidate]| kept.iter().map(|c| f64::from(c.weight)).sum::<f64>() / total;
+        assert!(mass(&kept) >= 0.9 - 1e-9);
+        assert!(mass(&kept[..kept.len() - 1]) < 0.9);
+    }
+
+    #[test]
+    fn settings_that_mean_nothing_are_refused() {
+        let wrong = Sampling {
+            top_p: 0.0,
+            ..Sampling::default()
+        };
+        let message = wrong.check().unwrap_err().to_string();
+        assert_eq!(message, "`top-p` is 0, expected above 0, at most 1");
+        assert!(Sampling::default().check().is_ok() && Sampling::GREEDY.check().is_ok());
+    }
+}
