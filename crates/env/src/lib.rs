@@ -2,12 +2,27 @@
 //! Knows no token and no tensor. A tool that fails is an observation; only a suite that
 //! cannot be opened is an error.
 
+mod error;
+pub mod ftrl;
+mod jsonl;
+mod metrics;
+mod python;
+mod trace;
+pub mod world;
+
+pub use error::EnvError;
+pub use jsonl::LineProblem;
+pub use metrics::{UnsolvedSet, verify};
+pub use python::PythonConfig;
+pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
+
 use episode::{Observation, Score, Task, ToolCall};
 
 /// A set of tasks of one kind, with the means to act on them.
 pub trait Suite: Send + Sync {
     /// `world`, `ftrl`, …
     fn name(&self) -> &'static str;
+    /// Every task, in a fixed order.
     fn tasks(&self) -> &[Task];
     /// A fresh environment for one episode of a task of this suite.
     fn open(&self, task: &Task) -> Box<dyn Environment>;
@@ -18,6 +33,7 @@ pub trait Suite: Send + Sync {
 /// One episode's world. `call` may block; it never fails: whatever goes wrong is a text
 /// that the agent reads.
 pub trait Environment: Send {
+    /// Runs one call of the agent.
     fn call(&mut self, call: &ToolCall) -> Observation;
     /// The score of the episode so far: reward and metrics.
     fn score(&self) -> Score;

@@ -38,8 +38,11 @@ pub enum Part {
 /// the template's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
+    /// Token ids, as the model reads them.
     pub tokens: Vec<u32>,
+    /// Who wrote each token.
     pub authors: Vec<Author>,
+    /// Which part of a turn each token belongs to.
     pub parts: Vec<Part>,
     /// Log-probability of each token under the distribution that it was sampled from;
     /// 0 where the policy was not the author.
@@ -83,6 +86,7 @@ pub enum ParseFailure {
 /// What a tool returned, as the agent reads it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
+    /// The result, or what went wrong.
     pub text: String,
     /// The call itself failed (unknown tool, wrong arguments, exception, time-out), as
     /// opposed to a tool that answers with an error of its own.
@@ -94,12 +98,15 @@ pub struct Observation {
 pub struct Turn {
     /// Which segment of the episode the sampled tokens lie in.
     pub segment: usize,
-    /// First sampled token, and one past the last, within the segment.
+    /// The first sampled token, within the segment.
     pub start: usize,
+    /// One past the last sampled token.
     pub end: usize,
     /// The sampled tokens as text, special tokens included.
     pub text: String,
+    /// The calls that could be read, in order.
     pub calls: Vec<ToolCall>,
+    /// What looked like a call and could not be read.
     pub failures: Vec<ParseFailure>,
     /// One for each call, in order; a parse failure adds one that says so.
     pub observations: Vec<Observation>,
@@ -137,16 +144,23 @@ pub struct Score {
 /// One complete attempt at one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
+    /// The id of the task that was attempted.
     pub task: String,
+    /// The task's scenario.
     pub scenario: String,
     /// Which sample of its group this is.
     pub sample: usize,
+    /// Where its sampling drew from.
     pub seed: Seed,
+    /// Why it ended.
     pub stop: StopReason,
+    /// What it was worth.
     pub score: Score,
     /// Length of the prompt in the first segment.
     pub prompt_tokens: usize,
+    /// The policy's turns, in order.
     pub turns: Vec<Turn>,
+    /// What the model read; one segment as long as the episode only grows.
     pub segments: Vec<Segment>,
 }
 
@@ -160,6 +174,8 @@ impl Episode {
 /// The episodes sampled for one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
+    /// The id of the task.
     pub task: String,
+    /// Its samples, in order.
     pub episodes: Vec<Episode>,
 }

@@ -2,11 +2,13 @@
 //! Plain values. Nothing here knows a tensor, a file, a tokenizer or a clock.
 
 mod episode;
+mod evaluation;
 mod seed;
 mod task;
 
 pub use episode::{
     Author, Episode, Group, Observation, ParseFailure, Part, Score, Segment, StopReason, Turn,
 };
+pub use evaluation::{Evaluation, EvaluationMode, TaskResult};
 pub use seed::Seed;
 pub use task::{Message, Role, Task, ToolCall, Trace, TraceTurn};

@@ -7,21 +7,28 @@ use serde_json::{Map, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
+    /// Sets the rules.
     System,
+    /// Asks.
     User,
+    /// The policy, or the expert in its place.
     Assistant,
+    /// Returns what a call gave.
     Tool,
 }
 
 /// One message of a conversation, in the form that chat templates read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
+    /// Who speaks.
     pub role: Role,
+    /// The text; of an assistant's message, without reasoning and calls.
     #[serde(default)]
     pub content: String,
     /// The reasoning of an assistant's message, without its tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
+    /// What an assistant's message calls, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
 }
@@ -41,7 +48,9 @@ impl Message {
 /// A call of one tool. Argument order is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
+    /// The tool's name, as it was written; it need not exist.
     pub name: String,
+    /// By name, as JSON values.
     pub arguments: Map<String, Value>,
 }
 
@@ -53,9 +62,11 @@ pub struct Task {
     pub id: String,
     /// The suite's own division of its tasks; reports break results down by it.
     pub scenario: String,
+    /// The prompt.
     pub messages: Vec<Message>,
     /// JSON-schema tools, each `{"type":"function","function":{…}}`, as templates read them.
     pub tools: Vec<Value>,
+    /// The expected final answer, where the suite has one.
     pub answer: Option<String>,
 }
 
@@ -65,6 +76,7 @@ pub struct Task {
 pub struct Trace {
     /// The id of the task that it solves.
     pub task: String,
+    /// The turns that call, in order.
     pub turns: Vec<TraceTurn>,
     /// Reasoning of the last, answering turn; empty for none.
     #[serde(default)]
@@ -79,6 +91,7 @@ pub struct TraceTurn {
     /// Without its tags; empty for none.
     #[serde(default)]
     pub reasoning: String,
+    /// What the expert called.
     pub calls: Vec<ToolCall>,
     /// One text for each call, in the order of `calls`.
     pub results: Vec<String>,

@@ -2,8 +2,10 @@
 //! (Milakov & Gimelshein 2018; Dao et al. 2022): memory is linear in the tokens, and a shared
 //! prefix is stored once however many branches read it.
 
+use multiversion::multiversion;
+
 use crate::matmul::{Into, Matrix, matmul};
-use crate::numeric::{add_scaled, dot, exp_shifted, max, vectorised};
+use crate::numeric::{add, dot, exp_shifted, max};
 use crate::{Threads, TokenTree};
 
 /// Queries and keys are taken this many at a time.
@@ -101,27 +103,13 @@ pub(crate) fn forward(
             rows(k, tile.key, keys, width).t(),
             Threads::One,
         );
-        vectorised(|| {
-            for i in 0..tile.queries {
-                let row = &mut scores[i * keys..(i + 1) * keys];
-                let (row, hidden) = row.split_at_mut(tile.visible(i));
-                hidden.fill(0.0);
-                if row.is_empty() {
-                    continue;
-                }
-                let at = query + i;
-                let new = max(row).max(peak[at]);
-                if peak[at] < new {
-                    let shrink = (peak[at] - new).exp();
-                    log_sum[at] *= shrink;
-                    for o in &mut out[at * width..(at + 1) * width] {
-                        *o *= shrink;
-                    }
-                    peak[at] = new;
-                }
-                log_sum[at] += exp_shifted(row, new);
-            }
-        });
+        let at = query..query + tile.queries;
+        let state = Online {
+            peak: &mut peak[at.clone()],
+            sum: &mut log_sum[at.clone()],
+            out: &mut out[at.start * width..at.end * width],
+        };
+        absorb_scores(tile, &mut scores, state);
         matmul(
             &mut product,
             Into::Overwrite,
@@ -130,13 +118,80 @@ pub(crate) fn forward(
             rows(v, tile.key, keys, width),
             Threads::One,
         );
-        let out = &mut out[query * width..(query + tile.queries) * width];
-        vectorised(|| add_scaled(out, 1.0, &product));
+        add(
+            &mut out[query * width..(query + tile.queries) * width],
+            &product,
+        );
     });
     for (at, out) in out.chunks_exact_mut(width).enumerate() {
         let inverse = 1.0 / log_sum[at];
         out.iter_mut().for_each(|o| *o *= inverse);
         log_sum[at] = peak[at] + log_sum[at].ln();
+    }
+}
+
+/// What is known of a tile's queries so far: the largest score, the sum of exponentials and
+/// the weighted values, both relative to it. `[queries]`, `[queries]`, `[queries, width]`.
+struct Online<'a> {
+    peak: &'a mut [f32],
+    sum: &'a mut [f32],
+    out: &'a mut [f32],
+}
+
+/// Turns a tile's scores into weights relative to the peaks, which they may raise.
+#[multiversion(targets = "simd")]
+fn absorb_scores<'a>(tile: &Tile, scores: &mut [f32], state: Online<'a>) {
+    let width = state.out.len() / tile.queries;
+    for i in 0..tile.queries {
+        let row = &mut scores[i * tile.keys..(i + 1) * tile.keys];
+        let (row, hidden) = row.split_at_mut(tile.visible(i));
+        hidden.fill(0.0);
+        if row.is_empty() {
+            continue;
+        }
+        let (old, new) = (state.peak[i], max(row).max(state.peak[i]));
+        if old < new {
+            let shrink = (old - new).exp();
+            state.sum[i] *= shrink;
+            for o in &mut state.out[i * width..(i + 1) * width] {
+                *o *= shrink;
+            }
+            state.peak[i] = new;
+        }
+        state.sum[i] += exp_shifted(row, new);
+    }
+}
+
+/// Turns a tile's scores into weights, and the gradients of the weights into those of the
+/// scores times `scale`. `log_sum` and `delta` are those of the tile's queries.
+#[multiversion(targets = "simd")]
+fn differentiate_weights(
+    tile: &Tile,
+    scores: &mut [f32],
+    dweights: &mut [f32],
+    log_sum: &[f32],
+    delta: &[f32],
+    scale: f32,
+) {
+    for i in 0..tile.queries {
+        let visible = tile.visible(i);
+        let weights = &mut scores[i * tile.keys..(i + 1) * tile.keys];
+        let dweights = &mut dweights[i * tile.keys..(i + 1) * tile.keys];
+        exp_shifted(&mut weights[..visible], log_sum[i]);
+        for (d, &w) in dweights[..visible].iter_mut().zip(&*weights) {
+            *d = w * (*d - delta[i]) * scale;
+        }
+        weights[visible..].fill(0.0);
+        dweights[visible..].fill(0.0);
+    }
+}
+
+/// `out[i] = a_i . b_i` for rows of `width` numbers.
+#[multiversion(targets = "simd")]
+fn dot_rows(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
+    let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+    for (out, (a, b)) in out.iter_mut().zip(rows) {
+        *out = dot(a, b);
     }
 }
 
@@ -164,12 +219,7 @@ pub(crate) fn backward(
     let mut weights = vec![0.0; QUERIES * KEYS];
     let mut dweights = vec![0.0; QUERIES * KEYS];
     let mut delta = vec![0.0; tree.len()];
-    vectorised(|| {
-        let pairs = head.out.chunks_exact(width).zip(head.dout.chunks_exact(width));
-        for (delta, (out, dout)) in delta.iter_mut().zip(pairs) {
-            *delta = dot(out, dout);
-        }
-    });
+    dot_rows(head.out, head.dout, width, &mut delta);
     for_each_tile(tree, |tile, _| {
         let (query, queries, keys) = (tile.query, tile.queries, tile.keys);
         let (q, dout) = (
@@ -181,21 +231,17 @@ pub(crate) fn backward(
             rows(head.v, tile.key, keys, width),
         );
         matmul(&mut weights, Into::Overwrite, scale, q, k.t(), Threads::One);
-        matmul(&mut dweights, Into::Overwrite, 1.0, dout, v.t(), Threads::One);
-        vectorised(|| {
-            for i in 0..queries {
-                let visible = tile.visible(i);
-                let weights = &mut weights[i * keys..(i + 1) * keys];
-                let dweights = &mut dweights[i * keys..(i + 1) * keys];
-                exp_shifted(&mut weights[..visible], head.log_sum[query + i]);
-                let delta = delta[query + i];
-                for (d, &w) in dweights[..visible].iter_mut().zip(&*weights) {
-                    *d = w * (*d - delta) * scale;
-                }
-                weights[visible..].fill(0.0);
-                dweights[visible..].fill(0.0);
-            }
-        });
+        matmul(
+            &mut dweights,
+            Into::Overwrite,
+            1.0,
+            dout,
+            v.t(),
+            Threads::One,
+        );
+        let at = query..query + queries;
+        let (log_sum, delta) = (&head.log_sum[at.clone()], &delta[at]);
+        differentiate_weights(tile, &mut weights, &mut dweights, log_sum, delta, scale);
         let (weights, dscores) = (
             rows(&weights, 0, queries, keys),
             rows(&dweights, 0, queries, keys),
@@ -203,7 +249,21 @@ pub(crate) fn backward(
         let dq = &mut dq[query * width..(query + queries) * width];
         matmul(dq, Into::Add, 1.0, dscores, k, Threads::One);
         let keys = tile.key * width..(tile.key + keys) * width;
-        matmul(&mut dk[keys.clone()], Into::Add, 1.0, dscores.t(), q, Threads::One);
-        matmul(&mut dv[keys], Into::Add, 1.0, weights.t(), dout, Threads::One);
+        matmul(
+            &mut dk[keys.clone()],
+            Into::Add,
+            1.0,
+            dscores.t(),
+            q,
+            Threads::One,
+        );
+        matmul(
+            &mut dv[keys],
+            Into::Add,
+            1.0,
+            weights.t(),
+            dout,
+            Threads::One,
+        );
     });
 }

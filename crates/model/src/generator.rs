@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
+use multiversion::multiversion;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::matmul::{Into, Matrix, matmul};
-use crate::numeric::{add_scaled, exp_shifted, max, rms_norm, swiglu, vectorised};
+use crate::numeric::{add, add_scaled, exp_shifted, max, rms_norm, swiglu};
 use crate::rotary::Rotary;
 use crate::sampling::{Sampling, rng, sample};
 use crate::{Model, Threads};
@@ -63,7 +64,12 @@ struct Turn {
 
 impl<'m> Generator<'m> {
     /// `stop_tokens` end a turn; sequences reach at most `positions` tokens.
-    pub fn new(model: &'m Model, sampling: Sampling, stop_tokens: &[u32], positions: usize) -> Self {
+    pub fn new(
+        model: &'m Model,
+        sampling: Sampling,
+        stop_tokens: &[u32],
+        positions: usize,
+    ) -> Self {
         Self {
             decoder: Decoder::new(model, positions),
             sampling,
@@ -374,7 +380,14 @@ impl<'m> Decoder<'m> {
         let norm = self.model.slice(self.model.layout().norm, a.hidden_size);
         rms_norm(&x, norm, a.rms_norm_eps, &mut normed, &mut [0.0; TILE]);
         let mut logits = vec![0.0; TILE * a.vocab_size];
-        linear(&normed, &self.head, Into::Overwrite, &mut logits, TILE, Threads::One);
+        linear(
+            &normed,
+            &self.head,
+            Into::Overwrite,
+            &mut logits,
+            TILE,
+            Threads::One,
+        );
         logits.truncate(rows.len() * a.vocab_size);
         logits
     }
@@ -405,11 +418,18 @@ impl<'m> Decoder<'m> {
             let at = &self.model.layout().layers[layer];
             let norm = self.model.slice(at.input_norm, a.hidden_size);
             rms_norm(x, norm, a.rms_norm_eps, &mut normed, &mut inverse_rms);
-            linear(&normed, &weights.qkv, Into::Overwrite, &mut projected, height, threads);
+            linear(
+                &normed,
+                &weights.qkv,
+                Into::Overwrite,
+                &mut projected,
+                height,
+                threads,
+            );
             if let Some(bias) = at.qkv_bias {
                 let bias = self.model.slice(bias, columns);
                 for row in projected.chunks_exact_mut(columns) {
-                    add_scaled(row, 1.0, bias);
+                    add(row, bias);
                 }
             }
             for (row, projected) in rows.iter().zip(projected.chunks_exact_mut(columns)) {
@@ -430,7 +450,14 @@ impl<'m> Decoder<'m> {
             linear(&attended, &weights.o, Into::Add, x, height, threads);
             let norm = self.model.slice(at.post_norm, a.hidden_size);
             rms_norm(x, norm, a.rms_norm_eps, &mut normed, &mut inverse_rms);
-            linear(&normed, &weights.gate_up, Into::Overwrite, &mut gate_up, height, threads);
+            linear(
+                &normed,
+                &weights.gate_up,
+                Into::Overwrite,
+                &mut gate_up,
+                height,
+                threads,
+            );
             swiglu(&gate_up, a.intermediate_size, &mut gated);
             linear(&gated, &weights.down, Into::Add, x, height, threads);
         }
@@ -470,34 +497,51 @@ impl<'m> Decoder<'m> {
     ) {
         let a = &self.model.architecture;
         let width = a.head_dim;
-        let scale = 1.0 / (width as f32).sqrt();
-        let shared = context.prompt.map_or(0, |prompt| prompt.len);
         let visible = row.position - context.own.start + 1;
-        let mut scores = vec![0.0; shared + visible];
+        let parts = [
+            context.prompt.map(|prompt| (prompt, prompt.len)),
+            Some((&*context.own, visible)),
+        ];
+        let length = parts.iter().flatten().map(|(_, len)| len).sum();
+        let mut scores = vec![0.0; length];
         let mut q = vec![0.0; width];
-        vectorised(|| {
-            for (head, out) in out.chunks_exact_mut(width).enumerate() {
-                for (q, &p) in q.iter_mut().zip(&projected[head * width..]) {
-                    *q = p * scale;
-                }
-                let block = layer * a.kv_heads + head / (a.heads / a.kv_heads);
-                let (of_prompt, of_own) = scores.split_at_mut(shared);
-                if let Some(prompt) = context.prompt {
-                    prompt.scores(block, &q, of_prompt);
-                }
-                context.own.scores(block, &q, of_own);
-                let peak = max(&scores);
-                let inverse = 1.0 / exp_shifted(&mut scores, peak);
-                let (of_prompt, of_own) = scores.split_at(shared);
-                out.fill(0.0);
-                if let Some(prompt) = context.prompt {
-                    prompt.weigh(block, of_prompt, out);
-                }
-                context.own.weigh(block, of_own, out);
-                out.iter_mut().for_each(|o| *o *= inverse);
+        let scale = 1.0 / (width as f32).sqrt();
+        for (head, out) in out.chunks_exact_mut(width).enumerate() {
+            for (q, &p) in q.iter_mut().zip(&projected[head * width..]) {
+                *q = p * scale;
             }
-        });
+            let block = layer * a.kv_heads + head / (a.heads / a.kv_heads);
+            attend_one(&parts, block, &q, &mut scores, out);
+        }
     }
+}
+
+/// Attention of one query over the first tokens of each cache, in turn. `scores` has a place
+/// for each of them; `out` is `[head_dim]`.
+#[multiversion(targets = "simd")]
+fn attend_one<'a>(
+    parts: &'a [Option<(&'a Cache, usize)>],
+    block: usize,
+    q: &[f32],
+    scores: &mut [f32],
+    out: &mut [f32],
+) {
+    let mut rest = &mut *scores;
+    for (cache, len) in parts.iter().flatten() {
+        let (own, others) = rest.split_at_mut(*len);
+        cache.scores(block, q, own);
+        rest = others;
+    }
+    let peak = max(scores);
+    let inverse = 1.0 / exp_shifted(scores, peak);
+    out.fill(0.0);
+    let mut rest = &*scores;
+    for (cache, len) in parts.iter().flatten() {
+        let (own, others) = rest.split_at(*len);
+        cache.weigh(block, own, out);
+        rest = others;
+    }
+    out.iter_mut().for_each(|o| *o *= inverse);
 }
 
 /// `out (op)= x W` with `W` `[in, out]`.

@@ -19,12 +19,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// `[rows, columns]`, each row `row_stride` after the last.
-    pub(crate) fn strided(
-        data: &'a [f32],
-        rows: usize,
-        columns: usize,
-        row_stride: usize,
-    ) -> Self {
+    pub(crate) fn strided(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         assert!(
             rows == 0 || (rows - 1) * row_stride + columns <= data.len(),
             "a {rows}x{columns} matrix of row stride {row_stride} does not fit {} numbers",

@@ -1,13 +1,9 @@
-//! Loops over plain numbers that the compiler vectorises: each runs under the widest
-//! instruction set found at run time, so that one binary is fast on any machine.
+//! Loops over plain numbers that the compiler vectorises. What is marked `multiversion` is
+//! compiled for several instruction sets and chosen at run time, so that one binary is fast on
+//! any machine; what is marked `inline(always)` is meant to be called from there alone (a fused
+//! multiply-add outside is a slow call into the C library).
 
-use pulp::Arch;
-
-/// Runs `work` compiled for the machine's best instruction set.
-#[inline(always)]
-pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(work)
-}
+use multiversion::multiversion;
 
 /// e^x for finite x, within 2 units in the last place (Cephes' polynomial); tiny instead of 0
 /// below -87. Branch-free, so that loops over it vectorise.
@@ -83,6 +79,28 @@ pub(crate) fn exp_shifted(values: &mut [f32], shift: f32) -> f32 {
     sum
 }
 
+/// The largest number of a slice; -inf if it is empty.
+#[multiversion(targets = "simd")]
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    max(values)
+}
+
+/// Replaces each value by e^((value - shift) * scale).
+#[multiversion(targets = "simd")]
+pub(crate) fn exp_scaled(values: &mut [f32], shift: f32, scale: f32) {
+    for value in values {
+        *value = exp((*value - shift) * scale);
+    }
+}
+
+/// `y += x`.
+#[inline]
+pub(crate) fn add(y: &mut [f32], x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y += x;
+    }
+}
+
 /// `y += a * x`.
 #[inline(always)]
 pub(crate) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
@@ -93,6 +111,7 @@ pub(crate) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
 
 /// RMSNorm of each row (Zhang & Sennrich 2019, <https://arxiv.org/abs/1910.07467>):
 /// `out = x / rms(x) * weight`. `x` and `out` are `[rows, width]`, `inverse_rms` is `[rows]`.
+#[multiversion(targets = "simd")]
 pub(crate) fn rms_norm(
     x: &[f32],
     weight: &[f32],
@@ -101,23 +120,20 @@ pub(crate) fn rms_norm(
     inverse_rms: &mut [f32],
 ) {
     let width = weight.len();
-    vectorised(
-        || {
-            for ((x, out), inverse) in x
-                .chunks_exact(width)
-                .zip(out.chunks_exact_mut(width))
-                .zip(inverse_rms)
-            {
-                *inverse = 1.0 / (dot(x, x) / width as f32 + eps).sqrt();
-                for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
-                    *out = x * *inverse * weight;
-                }
-            }
-        },
-    );
+    for ((x, out), inverse) in x
+        .chunks_exact(width)
+        .zip(out.chunks_exact_mut(width))
+        .zip(inverse_rms)
+    {
+        *inverse = 1.0 / (dot(x, x) / width as f32 + eps).sqrt();
+        for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
+            *out = x * *inverse * weight;
+        }
+    }
 }
 
 /// Backward of [`rms_norm`]: adds to `dx` `[rows, width]` and to `dweight` `[width]`.
+#[multiversion(targets = "simd")]
 pub(crate) fn rms_norm_backward(
     x: &[f32],
     weight: &[f32],
@@ -127,64 +143,51 @@ pub(crate) fn rms_norm_backward(
     dweight: &mut [f32],
 ) {
     let width = weight.len();
-    vectorised(
-        || {
-            let rows = x.chunks_exact(width).zip(dout.chunks_exact(width));
-            for (((x, dout), dx), &inverse) in
-                rows.zip(dx.chunks_exact_mut(width)).zip(inverse_rms)
-            {
-                let mut lanes = [0.0; LANES];
-                for (i, ((&x, &d), &w)) in x.iter().zip(dout).zip(weight).enumerate() {
-                    lanes[i % LANES] += x * d * w;
-                }
-                let projection =
-                    lanes.iter().sum::<f32>() * inverse * inverse * inverse / width as f32;
-                for i in 0..width {
-                    dx[i] += dout[i] * weight[i] * inverse - x[i] * projection;
-                    dweight[i] += dout[i] * x[i] * inverse;
-                }
-            }
-        },
-    );
+    let rows = x.chunks_exact(width).zip(dout.chunks_exact(width));
+    for (((x, dout), dx), &inverse) in rows.zip(dx.chunks_exact_mut(width)).zip(inverse_rms) {
+        let mut lanes = [0.0; LANES];
+        for (i, ((&x, &d), &w)) in x.iter().zip(dout).zip(weight).enumerate() {
+            lanes[i % LANES] += x * d * w;
+        }
+        let projection = lanes.iter().sum::<f32>() * inverse * inverse * inverse / width as f32;
+        for i in 0..width {
+            dx[i] += dout[i] * weight[i] * inverse - x[i] * projection;
+            dweight[i] += dout[i] * x[i] * inverse;
+        }
+    }
 }
 
 /// SwiGLU (Shazeer 2020, <https://arxiv.org/abs/2002.05202>): `out = silu(gate) * up`.
 /// `gate_up` is `[rows, 2 * width]`, the gate first; `out` is `[rows, width]`.
+#[multiversion(targets = "simd")]
 pub(crate) fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32]) {
-    vectorised(
-        || {
-            for (gate_up, out) in gate_up
-                .chunks_exact(2 * width)
-                .zip(out.chunks_exact_mut(width))
-            {
-                let (gate, up) = gate_up.split_at(width);
-                for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
-                    *out = gate * sigmoid(gate) * up;
-                }
-            }
-        },
-    );
+    for (gate_up, out) in gate_up
+        .chunks_exact(2 * width)
+        .zip(out.chunks_exact_mut(width))
+    {
+        let (gate, up) = gate_up.split_at(width);
+        for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gate * sigmoid(gate) * up;
+        }
+    }
 }
 
 /// Backward of [`swiglu`]: turns `gate_up` into its gradient in place, given `dout`.
+#[multiversion(targets = "simd")]
 pub(crate) fn swiglu_backward(gate_up: &mut [f32], width: usize, dout: &[f32]) {
-    vectorised(
-        || {
-            for (gate_up, dout) in gate_up
-                .chunks_exact_mut(2 * width)
-                .zip(dout.chunks_exact(width))
-            {
-                let (gate, up) = gate_up.split_at_mut(width);
-                for ((gate, up), &dout) in gate.iter_mut().zip(up).zip(dout) {
-                    let s = sigmoid(*gate);
-                    let silu = *gate * s;
-                    let dgate = dout * *up * (s + silu * (1.0 - s));
-                    *up = dout * silu;
-                    *gate = dgate;
-                }
-            }
-        },
-    );
+    for (gate_up, dout) in gate_up
+        .chunks_exact_mut(2 * width)
+        .zip(dout.chunks_exact(width))
+    {
+        let (gate, up) = gate_up.split_at_mut(width);
+        for ((gate, up), &dout) in gate.iter_mut().zip(up).zip(dout) {
+            let s = sigmoid(*gate);
+            let silu = *gate * s;
+            let dgate = dout * *up * (s + silu * (1.0 - s));
+            *up = dout * silu;
+            *gate = dgate;
+        }
+    }
 }
 
 #[cfg(test)]

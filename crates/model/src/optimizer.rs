@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::muon::orthogonalise;
-use crate::numeric::vectorised;
 use crate::parameters::{Layout, ParameterSpec};
 use crate::shard::{self, Precision, Staged, Tensor};
 
@@ -398,18 +397,16 @@ impl Adamw {
         decays: bool,
     ) {
         let shrink = if decays { self.shrink } else { 1.0 };
-        vectorised(|| {
-            let moments = first.iter_mut().zip(second.iter_mut());
-            for ((parameter, &gradient), (first, second)) in
-                parameters.iter_mut().zip(gradient).zip(moments)
-            {
-                let gradient = gradient * self.grad_scale;
-                *first += (1.0 - self.beta1) * (gradient - *first);
-                *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
-                let root = second.sqrt() * self.second_scale + self.eps;
-                *parameter = *parameter * shrink - self.step_size * *first / root;
-            }
-        });
+        let moments = first.iter_mut().zip(second.iter_mut());
+        for ((parameter, &gradient), (first, second)) in
+            parameters.iter_mut().zip(gradient).zip(moments)
+        {
+            let gradient = gradient * self.grad_scale;
+            *first += (1.0 - self.beta1) * (gradient - *first);
+            *second = self.beta2 * *second + (1.0 - self.beta2) * gradient * gradient;
+            let root = second.sqrt() * self.second_scale + self.eps;
+            *parameter = *parameter * shrink - self.step_size * *first / root;
+        }
     }
 }
 
@@ -453,15 +450,13 @@ fn norm(gradient: &[f32]) -> f64 {
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {
-    vectorised(|| {
-        let mut lanes = [0.0; 8];
-        for chunk in values.chunks(8) {
-            for (lane, &value) in lanes.iter_mut().zip(chunk) {
-                *lane += f64::from(value) * f64::from(value);
-            }
+    let mut lanes = [0.0; 8];
+    for chunk in values.chunks(8) {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(value) * f64::from(value);
         }
-        lanes.iter().sum()
-    })
+    }
+    lanes.iter().sum()
 }
 
 #[cfg(test)]

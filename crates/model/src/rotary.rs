@@ -92,10 +92,8 @@ impl HeadMajor<'_> {
                 let at = (head * tokens + t) * width;
                 let dhead = &mut dout[at..at + width];
                 let at = (t * heads + head) * width;
-                let (source, target) = (
-                    &projected[at..at + width],
-                    &mut dprojected[at..at + width],
-                );
+                let (source, target) =
+                    (&projected[at..at + width], &mut dprojected[at..at + width]);
                 if self.is_rotated(head) {
                     self.rotary.rotate(dhead, position, true);
                 }

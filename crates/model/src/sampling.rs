@@ -131,7 +131,7 @@ fn greedy(logits: &mut [f32]) -> (u32, f32) {
 }
 
 fn largest(logits: &[f32]) -> f32 {
-    let largest = numeric::vectorised(|| numeric::max(logits));
+    let largest = numeric::largest(logits);
     assert!(
         largest.is_finite(),
         "logits have no finite maximum ({largest}): the model has diverged"
@@ -143,11 +143,7 @@ fn largest(logits: &[f32]) -> f32 {
 fn softmax_weights(logits: &mut [f32], temperature: f32) -> &[f32] {
     let largest = largest(logits);
     let inverse = 1.0 / temperature;
-    numeric::vectorised(|| {
-        for logit in logits.iter_mut() {
-            *logit = numeric::exp((*logit - largest) * inverse);
-        }
-    });
+    numeric::exp_scaled(logits, largest, inverse);
     logits
 }
 

@@ -1,1 +1,17 @@
-//! (being written)
+//! A run folder in, text out: what a run did, what it changed, and what an episode looked like.
+//! Reads what a run wrote. Knows no model, no trainer and no terminal: whether there is colour
+//! is an argument, and so is the way from tokens to text.
+
+mod comparison;
+mod episode_text;
+mod error;
+mod folder;
+mod summary;
+mod table;
+
+pub use comparison::Comparison;
+pub use episode_text::episode_text;
+pub use error::ReportError;
+pub use folder::{RecordedEpisode, RunFolder};
+pub use summary::run_summary;
+pub use table::{Breakdown, SOLVE_METRICS, table};

@@ -1,0 +1,11 @@
+//! The FTRL suite: rows of a file, their Python tools, and what an episode of one was worth.
+
+mod check;
+mod file;
+mod gold;
+mod row;
+mod suite;
+
+pub use check::{CheckReport, check_file};
+pub use row::{GoldCall, Row};
+pub use suite::{FtrlOptions, FtrlSuite};

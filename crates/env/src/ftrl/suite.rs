@@ -1,0 +1,169 @@
+//! FTRL's tasks as a suite, and one episode of a task: calls to Python, feedback to goldens.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use episode::{Observation, Score, Task, ToolCall};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::Row;
+use super::file::RowFile;
+use crate::python::{PythonConfig, PythonPool, PythonTool, call_error};
+use crate::{EnvError, Environment, Suite, UnsolvedSet};
+
+/// How the suite's tools are run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FtrlOptions {
+    /// The processes that run the tools.
+    pub python: PythonConfig,
+    /// Whether a tool that does not compile is the agent's affair, who reads Python's message
+    /// when it calls the tool, and not an error.
+    pub allow_broken_tools: bool,
+}
+
+/// Tasks of one file in FTRL's format.
+pub struct FtrlSuite {
+    rows: Vec<SuiteRow>,
+    tasks: Vec<Task>,
+    /// From a task's id to its place in `rows` and `tasks`.
+    places: HashMap<String, usize>,
+    pool: Arc<PythonPool>,
+}
+
+/// What an episode needs of a row, and the policy never sees.
+pub(super) struct SuiteRow {
+    codes: Arc<IndexMap<String, String>>,
+    goldens: IndexMap<String, Vec<String>>,
+    pub(super) ground_truth: Vec<ToolCall>,
+}
+
+impl FtrlSuite {
+    /// Reads a file. The first row that cannot be read is an error, and so is the first tool
+    /// that does not compile, unless the options allow it.
+    pub fn load(path: &Path, options: FtrlOptions) -> Result<Self, EnvError> {
+        let (file, problems) = RowFile::read(path)?;
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(problem);
+        }
+        let pool = PythonPool::new(options.python)?;
+        if !options.allow_broken_tools
+            && let Some(broken) = file.broken_tools(&pool)?.into_iter().next()
+        {
+            return Err(broken);
+        }
+        Ok(Self::new(file, Arc::new(pool)))
+    }
+
+    pub(super) fn new(file: RowFile, pool: Arc<PythonPool>) -> Self {
+        let (rows, tasks): (Vec<_>, Vec<_>) =
+            file.rows.into_iter().map(|(_, row)| split(row)).unzip();
+        let places = tasks
+            .iter()
+            .enumerate()
+            .map(|(place, task): (usize, &Task)| (task.id.clone(), place))
+            .collect();
+        Self {
+            rows,
+            tasks,
+            places,
+            pool,
+        }
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&Task, &SuiteRow)> {
+        self.tasks.iter().zip(&self.rows)
+    }
+
+    pub(super) fn episode_of(&self, row: &SuiteRow) -> FtrlEpisode {
+        FtrlEpisode {
+            codes: Arc::clone(&row.codes),
+            pool: Arc::clone(&self.pool),
+            unsolved: UnsolvedSet::new(row.goldens.clone()),
+        }
+    }
+}
+
+impl Suite for FtrlSuite {
+    fn name(&self) -> &'static str {
+        "ftrl"
+    }
+
+    fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    fn open(&self, task: &Task) -> Box<dyn Environment> {
+        let place = self
+            .places
+            .get(&task.id)
+            .expect("an episode is opened for a task of this suite");
+        Box::new(self.episode_of(&self.rows[*place]))
+    }
+
+    fn is_instant(&self) -> bool {
+        false
+    }
+}
+
+/// The task that the policy sees, and the row's secrets.
+fn split(row: Row) -> (SuiteRow, Task) {
+    let task = Task {
+        id: row.id.expect("a row of a file has an id"),
+        scenario: row.data_source,
+        messages: row.messages,
+        tools: row.tools,
+        answer: row.answer,
+    };
+    let calls = row.ground_truth.unwrap_or_default().into_iter();
+    let secrets = SuiteRow {
+        codes: Arc::new(row.codes),
+        goldens: row.unsolved_set,
+        ground_truth: calls
+            .map(|call| ToolCall {
+                name: call.name,
+                arguments: call.parameters,
+            })
+            .collect(),
+    };
+    (secrets, task)
+}
+
+/// One episode of one task.
+pub(super) struct FtrlEpisode {
+    codes: Arc<IndexMap<String, String>>,
+    pool: Arc<PythonPool>,
+    unsolved: UnsolvedSet,
+}
+
+impl FtrlEpisode {
+    /// Runs a call, and returns with its observation the golden that it solved.
+    pub(super) fn solve(&mut self, call: &ToolCall) -> (Observation, Option<String>) {
+        let observation = match self.codes.get(&call.name) {
+            Some(source) => {
+                let name = &call.name;
+                self.pool.call(PythonTool { name, source }, &call.arguments)
+            }
+            // What Python says of a key that is not there.
+            None => call_error(&call.name, &format!("'{}'", call.name)),
+        };
+        let solved = self.unsolved.observe(&call.name, &observation);
+        (observation, solved)
+    }
+
+    pub(super) fn is_solved(&self) -> bool {
+        self.unsolved.is_solved()
+    }
+}
+
+impl Environment for FtrlEpisode {
+    fn call(&mut self, call: &ToolCall) -> Observation {
+        self.solve(call).0
+    }
+
+    fn score(&self) -> Score {
+        self.unsolved.score()
+    }
+}

@@ -1,0 +1,211 @@
+//! One episode under way: what it has said and seen, and when it is over.
+//! Knows neither the policy nor where tools run.
+
+use std::time::Duration;
+
+use chat::{ChatError, Transcript};
+use env::Environment;
+use episode::{Episode, Observation, Seed, StopReason, Task, ToolCall, Turn};
+
+use crate::messages;
+use crate::{Config, SampledTurn, TurnEnd, TurnRequest};
+
+/// An episode that is not over yet.
+pub(crate) struct Live<'a> {
+    pub(crate) task: &'a Task,
+    number: usize,
+    sample: usize,
+    seed: Seed,
+    started: Duration,
+    transcript: Transcript<'a>,
+    turns: Vec<Turn>,
+    waiting_for: WaitingFor,
+}
+
+/// Who has the word.
+enum WaitingFor {
+    /// The policy, which may sample this many tokens.
+    Policy {
+        environment: Box<dyn Environment>,
+        max_tokens: usize,
+    },
+    /// The tools, which have the environment.
+    Tools,
+}
+
+/// What a sampled turn leads to.
+pub(crate) enum Next {
+    /// Its calls are executed; there may be none, when none could be read.
+    Act(Box<dyn Environment>, Vec<ToolCall>),
+    /// The episode is over.
+    Stop(StopReason, Box<dyn Environment>),
+}
+
+/// Where an episode stands within its rollout.
+pub(crate) struct Place {
+    pub(crate) number: usize,
+    pub(crate) sample: usize,
+    /// The rollout's.
+    pub(crate) seed: Seed,
+    pub(crate) now: Duration,
+}
+
+impl<'a> Live<'a> {
+    pub(crate) fn new(task: &'a Task, transcript: Transcript<'a>, place: Place) -> Self {
+        Self {
+            task,
+            number: place.number,
+            sample: place.sample,
+            seed: place.seed.named(&task.id).child(place.sample as u64),
+            started: place.now,
+            transcript,
+            turns: Vec::new(),
+            waiting_for: WaitingFor::Tools,
+        }
+    }
+
+    /// Gives the word to the policy, or says why it may not speak.
+    pub(crate) fn next_turn(
+        &mut self,
+        environment: Box<dyn Environment>,
+        config: &Config,
+        now: Duration,
+    ) -> Result<TurnRequest<'_>, (StopReason, Box<dyn Environment>)> {
+        let left = config
+            .max_tokens
+            .saturating_sub(self.transcript.context().len());
+        let first = self.turns.is_empty();
+        let stop =
+            if first && (left == 0 || self.transcript.prompt_tokens() > config.max_prompt_tokens) {
+                Some(StopReason::PromptTooLong)
+            } else if self.turns.len() >= config.max_turns {
+                Some(StopReason::TurnLimit)
+            } else if left == 0 {
+                Some(StopReason::TokenLimit)
+            } else if self.is_out_of_time(config, now) {
+                Some(StopReason::TimeLimit)
+            } else {
+                None
+            };
+        if let Some(stop) = stop {
+            return Err((stop, environment));
+        }
+        let max_tokens = config.max_turn_tokens.min(left);
+        self.waiting_for = WaitingFor::Policy {
+            environment,
+            max_tokens,
+        };
+        Ok(TurnRequest {
+            episode: self.number,
+            task: &self.task.id,
+            sample: self.sample,
+            turn: self.turns.len(),
+            context: self.transcript.context(),
+            max_tokens,
+            seed: self.seed.child(self.turns.len() as u64),
+        })
+    }
+
+    /// Takes the policy's turn down.
+    pub(crate) fn hear(
+        &mut self,
+        sampled: &SampledTurn,
+        config: &Config,
+    ) -> Result<Next, ChatError> {
+        let (environment, max_tokens) = self.take_the_word();
+        assert!(
+            sampled.tokens.len() <= max_tokens,
+            "a policy samples no more than it was asked for"
+        );
+        if sampled.end == TurnEnd::ScriptEnded {
+            return Ok(Next::Stop(StopReason::ScriptEnded, environment));
+        }
+        let cut_off = sampled.end == TurnEnd::TokenLimit;
+        let parsed = self
+            .transcript
+            .push_turn(&sampled.tokens, &sampled.logprobs, cut_off)?;
+        let calls = parsed.calls.clone();
+        let answers = calls.is_empty() && parsed.failures.is_empty();
+        self.turns.push(Turn {
+            segment: parsed.segment,
+            start: parsed.start,
+            end: parsed.end,
+            text: parsed.text,
+            calls: parsed.calls,
+            failures: parsed.failures,
+            observations: Vec::new(),
+        });
+        Ok(if cut_off && max_tokens < config.max_turn_tokens {
+            Next::Stop(StopReason::TokenLimit, environment)
+        } else if cut_off {
+            Next::Stop(StopReason::TurnTokenLimit, environment)
+        } else if answers {
+            Next::Stop(StopReason::Answered, environment)
+        } else {
+            Next::Act(environment, calls)
+        })
+    }
+
+    /// Takes down what the tools returned, one observation for each call of the last turn.
+    pub(crate) fn observe(
+        &mut self,
+        observations: Vec<Observation>,
+        config: &Config,
+    ) -> Result<(), ChatError> {
+        let is_last = self.turns.len() >= config.max_turns;
+        let turn = self.turns.last_mut().expect("observations follow a turn");
+        assert!(
+            observations.len() == turn.calls.len(),
+            "every call has one observation"
+        );
+        turn.observations = observations;
+        turn.observations
+            .extend(turn.failures.iter().map(messages::unread));
+        // Nobody reads what follows the last turn.
+        if is_last {
+            return Ok(());
+        }
+        let texts: Vec<String> = turn.observations.iter().map(|o| o.text.clone()).collect();
+        self.transcript.push_observations(&texts)
+    }
+
+    /// Whether the policy has the word and the episode's time is over.
+    pub(crate) fn is_overdue(&self, config: &Config, now: Duration) -> bool {
+        matches!(self.waiting_for, WaitingFor::Policy { .. }) && self.is_out_of_time(config, now)
+    }
+
+    /// Ends the turn under way, whose tokens are lost.
+    pub(crate) fn interrupt(&mut self) -> Box<dyn Environment> {
+        self.take_the_word().0
+    }
+
+    /// The episode as it ended.
+    pub(crate) fn finish(self, stop: StopReason, environment: &dyn Environment) -> Episode {
+        Episode {
+            task: self.task.id.clone(),
+            scenario: self.task.scenario.clone(),
+            sample: self.sample,
+            seed: self.seed,
+            stop,
+            score: environment.score(),
+            prompt_tokens: self.transcript.prompt_tokens(),
+            turns: self.turns,
+            segments: self.transcript.into_segments(),
+        }
+    }
+
+    fn is_out_of_time(&self, config: &Config, now: Duration) -> bool {
+        let elapsed = now.saturating_sub(self.started).as_secs_f64();
+        config.max_seconds.is_some_and(|limit| elapsed >= limit)
+    }
+
+    fn take_the_word(&mut self) -> (Box<dyn Environment>, usize) {
+        match std::mem::replace(&mut self.waiting_for, WaitingFor::Tools) {
+            WaitingFor::Policy {
+                environment,
+                max_tokens,
+            } => (environment, max_tokens),
+            WaitingFor::Tools => panic!("a policy ends only turns that it was asked for"),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The turn loop: who may start, who decodes, whose tools have answered.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::thread;
+use std::time::Duration;
+
+use chat::{Chat, ChatError};
+use env::{Environment, Suite};
+use episode::{Episode, Group, Seed, StopReason, Task};
+
+use crate::live::{Live, Next, Place};
+use crate::tools::{Acted, Job, Outcome, Tools};
+use crate::{Config, Policy, PolicyError};
+
+/// What stays the same from rollout to rollout.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The tokens' side of the conversation.
+    pub chat: &'a Chat,
+    /// Whose tasks these are, and what their tools do.
+    pub suite: &'a dyn Suite,
+    /// Limits and widths.
+    pub config: &'a Config,
+    /// Time since some fixed moment; read for `max-seconds` alone.
+    pub clock: &'a dyn Fn() -> Duration,
+}
+
+/// A rollout that could not go on. An agent that fails is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// The task's conversation cannot be put into tokens.
+    #[error("task `{task}`: {source}")]
+    Chat {
+        /// The task's id.
+        task: String,
+        /// What was wrong.
+        source: ChatError,
+    },
+    /// The policy broke.
+    #[error("the policy cannot go on: {0}")]
+    Policy(#[from] PolicyError),
+    /// A tool broke its suite's promise that whatever goes wrong is an observation.
+    #[error(
+        "task `{task}`: tool `{tool}` panicked: {message}\n\
+         hint: this is a mistake in the suite, not of the agent; please report it"
+    )]
+    ToolPanicked {
+        /// The task's id.
+        task: String,
+        /// The tool's name, as the agent called it.
+        tool: String,
+        /// The panic's.
+        message: String,
+    },
+}
+
+/// Rolls out `samples` episodes of each task.
+///
+/// Groups come back in the order of `tasks`, and episodes in the order of their samples.
+/// `on_episode` sees each episode as it ends, in no fixed order. An episode's seed is
+/// `seed.named(task).child(sample)`, a turn's `.child(turn)` of that.
+pub fn run(
+    policy: &mut dyn Policy,
+    setting: &Setting<'_>,
+    tasks: &[&Task],
+    samples: usize,
+    seed: Seed,
+    on_episode: &mut dyn FnMut(&Episode),
+) -> Result<Vec<Group>, RolloutError> {
+    let _span = tracing::info_span!("rollout", tasks = tasks.len(), samples).entered();
+    let episodes = thread::scope(|scope| {
+        let tools = if setting.suite.is_instant() {
+            Tools::inline()
+        } else {
+            Tools::threaded(scope, setting.config.tool_threads.max(1))
+        };
+        let turn_loop = TurnLoop {
+            policy,
+            setting,
+            tasks,
+            samples,
+            seed,
+            on_episode,
+            tools,
+            waves: waves(tasks.len(), samples, setting.config.concurrency.max(1)),
+            live: BTreeMap::new(),
+            decoding: 0,
+            ended: BTreeMap::new(),
+        };
+        turn_loop.run()
+    })?;
+    Ok(groups(tasks, samples, episodes))
+}
+
+/// Puts episodes, which are in the order of their numbers, into their tasks' groups.
+fn groups(tasks: &[&Task], samples: usize, episodes: BTreeMap<usize, Episode>) -> Vec<Group> {
+    let mut episodes = episodes.into_values();
+    let group = |task: &&Task| Group {
+        task: task.id.clone(),
+        episodes: episodes.by_ref().take(samples).collect(),
+    };
+    tasks.iter().map(group).collect()
+}
+
+/// Numbers of episodes that start together: those of one task, as far as `concurrency` holds
+/// them. Episode `e` is sample `e % samples` of task `e / samples`.
+fn waves(tasks: usize, samples: usize, concurrency: usize) -> VecDeque<Range<usize>> {
+    let of_task = |task: usize| {
+        let (start, end) = (task * samples, (task + 1) * samples);
+        (start..end)
+            .step_by(concurrency)
+            .map(move |first| first..end.min(first + concurrency))
+    };
+    (0..tasks).flat_map(of_task).collect()
+}
+
+struct TurnLoop<'a> {
+    policy: &'a mut dyn Policy,
+    setting: &'a Setting<'a>,
+    tasks: &'a [&'a Task],
+    samples: usize,
+    seed: Seed,
+    on_episode: &'a mut dyn FnMut(&Episode),
+    tools: Tools,
+    waves: VecDeque<Range<usize>>,
+    live: BTreeMap<usize, Live<'a>>,
+    /// How many of the live episodes wait for the policy; the others wait for tools.
+    decoding: usize,
+    ended: BTreeMap<usize, Episode>,
+}
+
+impl TurnLoop<'_> {
+    fn run(mut self) -> Result<BTreeMap<usize, Episode>, RolloutError> {
+        loop {
+            self.admit()?;
+            if self.live.is_empty() && self.waves.is_empty() {
+                return Ok(self.ended);
+            }
+            self.decode()?;
+            self.collect()?;
+        }
+    }
+
+    /// Starts waves of episodes while there is room for a whole one.
+    fn admit(&mut self) -> Result<(), RolloutError> {
+        while let Some(wave) = self.waves.front().cloned()
+            && self.live.len() + wave.len() <= self.setting.config.concurrency.max(1)
+        {
+            self.waves.pop_front();
+            self.start(wave)?;
+        }
+        Ok(())
+    }
+
+    /// Starts episodes of one task, whose prompt is rendered once.
+    fn start(&mut self, wave: Range<usize>) -> Result<(), RolloutError> {
+        let task = self.tasks[wave.start / self.samples];
+        let prompt = self.setting.chat.transcript(task).map_err(in_task(task))?;
+        for number in wave {
+            let place = Place {
+                number,
+                sample: number % self.samples,
+                seed: self.seed,
+                now: (self.setting.clock)(),
+            };
+            let live = Live::new(task, prompt.clone(), place);
+            self.live.insert(number, live);
+            self.ask(number, self.setting.suite.open(task))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the word to the policy, or ends the episode.
+    fn ask(
+        &mut self,
+        number: usize,
+        environment: Box<dyn Environment>,
+    ) -> Result<(), RolloutError> {
+        let now = (self.setting.clock)();
+        match live(&mut self.live, number).next_turn(environment, self.setting.config, now) {
+            Ok(request) => {
+                self.policy.begin(&request)?;
+                self.decoding += 1;
+            }
+            Err((stop, environment)) => self.end(number, stop, &*environment),
+        }
+        Ok(())
+    }
+
+    /// One step of the policy, and what follows from the turns that it ended.
+    fn decode(&mut self) -> Result<(), RolloutError> {
+        if self.decoding == 0 {
+            return Ok(());
+        }
+        for sampled in self.policy.step()? {
+            self.decoding -= 1;
+            let number = sampled.episode;
+            let live = live(&mut self.live, number);
+            let next = live
+                .hear(&sampled, self.setting.config)
+                .map_err(in_task(live.task))?;
+            match next {
+                Next::Stop(stop, environment) => self.end(number, stop, &*environment),
+                Next::Act(environment, calls) => self.tools.submit(Job {
+                    episode: number,
+                    environment,
+                    calls,
+                }),
+            }
+        }
+        self.end_overdue();
+        Ok(())
+    }
+
+    /// Ends the episodes whose time is over while the policy has the word.
+    fn end_overdue(&mut self) {
+        let (config, now) = (self.setting.config, (self.setting.clock)());
+        let overdue = self
+            .live
+            .iter()
+            .filter(|(_, live)| live.is_overdue(config, now));
+        let overdue: Vec<usize> = overdue.map(|(number, _)| *number).collect();
+        for number in overdue {
+            let environment = live(&mut self.live, number).interrupt();
+            self.decoding -= 1;
+            self.end(number, StopReason::TimeLimit, &*environment);
+        }
+    }
+
+    /// Takes in what tools have returned; waits for one of them when nothing decodes.
+    fn collect(&mut self) -> Result<(), RolloutError> {
+        for Outcome { episode, result } in self.tools.collect(self.decoding == 0) {
+            let live = live(&mut self.live, episode);
+            let Acted {
+                environment,
+                observations,
+            } = result.map_err(|panicked| RolloutError::ToolPanicked {
+                task: live.task.id.clone(),
+                tool: panicked.tool,
+                message: panicked.message,
+            })?;
+            live.observe(observations, self.setting.config)
+                .map_err(in_task(live.task))?;
+            self.ask(episode, environment)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, number: usize, stop: StopReason, environment: &dyn Environment) {
+        let live = self.live.remove(&number).expect("only a live episode ends");
+        let episode = live.finish(stop, environment);
+        self.policy.release(number);
+        (self.on_episode)(&episode);
+        self.ended.insert(number, episode);
+    }
+}
+
+fn live<'l, 'a>(live: &'l mut BTreeMap<usize, Live<'a>>, number: usize) -> &'l mut Live<'a> {
+    live.get_mut(&number)
+        .expect("turns and outcomes belong to live episodes")
+}
+
+fn in_task(task: &Task) -> impl FnOnce(ChatError) -> RolloutError + use<> {
+    let task = task.id.clone();
+    move |source| RolloutError::Chat { task, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn episodes_of_one_task_start_together() {
+        assert_eq!(waves(2, 4, 8), [0..4, 4..8]);
+        assert_eq!(waves(2, 4, 4), [0..4, 4..8]);
+        assert_eq!(waves(2, 3, 2), [0..2, 2..3, 3..5, 5..6]);
+        assert_eq!(waves(3, 0, 2), VecDeque::<Range<usize>>::new());
+    }
+}
