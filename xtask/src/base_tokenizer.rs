@@ -1,6 +1,6 @@
 //! The tokenizer and the chat template of the base that ships with the repository, written
 //! from the tool world's lexicon: every word is one token, a person's name two, a tool's
-//! name two, wherever they stand. Anything else falls back to bytes, so that every text can
+//! name three, wherever they stand. Anything else falls back to bytes, so that every text can
 //! be written.
 
 use std::fs;
@@ -33,9 +33,9 @@ const TAGS: [&str; 10] = [
 ];
 
 /// How a text is cut before words are looked up. A space belongs to the lower-case word
-/// after it, save before a tool's name (`mentor_finder`), which like a person's name is to
+/// after it, save before a tool's name (`mentor_baldom`), which like a person's name is to
 /// be the same tokens wherever it stands.
-const PIECES: &str = r"[A-Z][a-z]+| (?=[a-z]+_)| ?[a-z]+|_[a-z]+|[0-9]| |\n+|[!-/:-@\[-^`{-~]+";
+const PIECES: &str = r"[A-Z][a-z]+| (?=[a-z]+_)| ?[a-z]+|_[a-z]{3}|[0-9]| |\n+|[!-/:-@\[-^`{-~]+";
 
 /// The files of the tokenizer, by name, with their contents.
 pub(crate) fn files() -> [(&'static str, String); 3] {
@@ -90,8 +90,9 @@ impl Pieces {
                 pieces.add(format!(" {word}").as_bytes());
             }
         }
-        for suffix in lexicon::SUFFIXES {
-            pieces.add(format!("_{suffix}").as_bytes());
+        for index in 0..lexicon::SYLLABLES {
+            let (onset, coda) = lexicon::first_syllable(index);
+            pieces.add(format!("_{onset}{coda}").to_lowercase().as_bytes());
         }
         pieces.add(b"\n\n");
         for index in 0..lexicon::SYLLABLES {
@@ -290,15 +291,15 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_name_is_the_same_two_tokens_wherever_it_stands() {
+    fn a_tool_name_is_the_same_three_tokens_wherever_it_stands() {
         let tokenizer = tokenizer();
         let stems = lexicon::RELATIONS.into_iter().chain([lexicon::REGISTRY]);
-        for stem in stems {
-            for suffix in lexicon::SUFFIXES {
-                let suffix = format!("_{suffix}");
-                let expected = [stem, suffix.as_str()];
+        for (i, stem) in stems.enumerate() {
+            for j in 0..lexicon::SYLLABLES {
+                let suffix = lexicon::suffix(j, (i + j) % lexicon::SYLLABLES);
+                let expected = [stem, &suffix[..4], &suffix[4..]];
                 let within = |text: String, at: usize| {
-                    assert_eq!(tokens(&tokenizer, &text)[at..at + 2], expected, "{text}");
+                    assert_eq!(tokens(&tokenizer, &text)[at..at + 3], expected, "{text}");
                 };
                 within(format!("{stem}{suffix}"), 0);
                 within(format!("gives the {stem}: {stem}{suffix}(name)"), 5);
@@ -394,8 +395,8 @@ mod tests {
                 "Who are the mentor of Kelvat and the rival of Bandom?",
             )],
             tools: vec![
-                function("mentor_finder", "person", "gives the mentor"),
-                function("rival_query", "key", "rival of a person"),
+                function("mentor_baldom", "person", "gives the mentor"),
+                function("rival_kenrot", "key", "rival of a person"),
             ],
             answer: None,
         };
@@ -406,10 +407,10 @@ mod tests {
         let trace = Trace {
             task: "0".into(),
             turns: vec![TraceTurn {
-                reasoning: "Use mentor_finder and rival_query.".into(),
+                reasoning: "Use mentor_baldom and rival_kenrot.".into(),
                 calls: vec![
-                    call("mentor_finder", "person", "Kelvat"),
-                    call("rival_query", "key", "Bandom"),
+                    call("mentor_baldom", "person", "Kelvat"),
+                    call("rival_kenrot", "key", "Bandom"),
                 ],
                 results: vec!["Ralzon".into(), "Tarlim".into()],
             }],
@@ -423,20 +424,20 @@ mod tests {
             text,
             r#"<|im_start|>system
 Tools:
-- gives the mentor: mentor_finder(person)
-- rival of a person: rival_query(key)<|im_end|>
+- gives the mentor: mentor_baldom(person)
+- rival of a person: rival_kenrot(key)<|im_end|>
 <|im_start|>user
 Who are the mentor of Kelvat and the rival of Bandom?<|im_end|>
 <|im_start|>assistant
 <think>
-Use mentor_finder and rival_query.
+Use mentor_baldom and rival_kenrot.
 </think>
 
 <tool_call>
-{"name": "mentor_finder", "arguments": {"person": "Kelvat"}}
+{"name": "mentor_baldom", "arguments": {"person": "Kelvat"}}
 </tool_call>
 <tool_call>
-{"name": "rival_query", "arguments": {"key": "Bandom"}}
+{"name": "rival_kenrot", "arguments": {"key": "Bandom"}}
 </tool_call><|im_end|>
 <|im_start|>user
 <tool_response>

@@ -5,7 +5,9 @@ use crate::{Architecture, Buffers, Layout, Parameters, Pass, TokenTree};
 /// A decoder-only transformer of the Llama family. Weights are one flat buffer.
 #[derive(Clone)]
 pub struct Model {
+    /// Sizes and variants.
     pub architecture: Architecture,
+    /// The weights.
     pub parameters: Parameters,
     /// What logits are divided by before log-probabilities are taken; the rollout's, so that
     /// training scores the distribution that was sampled from.
@@ -29,13 +31,16 @@ pub enum Keep {
     /// Each layer's input; the backward pass makes the rest again (activation checkpointing,
     /// Chen et al. 2016): about a third more arithmetic for about a tenth of the memory.
     Inputs,
+    /// Everything: the fastest.
     All,
 }
 
 /// What one target's log-probability and entropy count for in what is differentiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Coefficient {
+    /// Of its log-probability.
     pub logprob: f32,
+    /// Of the entropy of the distribution that predicts it.
     pub entropy: f32,
 }
 

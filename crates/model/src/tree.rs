@@ -6,8 +6,9 @@
 pub struct Node {
     /// The node whose last token comes before this node's first.
     pub parent: Option<usize>,
-    /// Index of its first token in the tree, and how many there are (at least one).
+    /// Index of its first token in the tree.
     pub start: usize,
+    /// How many tokens it has, at least one.
     pub len: usize,
     /// Position of its first token along the path from the root.
     pub depth: usize,
@@ -80,14 +81,17 @@ impl TokenTree {
         self.tokens.len()
     }
 
+    /// Whether there is no token.
     pub fn is_empty(&self) -> bool {
         self.tokens.is_empty()
     }
 
+    /// Every token, in depth-first order.
     pub fn tokens(&self) -> &[u32] {
         &self.tokens
     }
 
+    /// Every node, parents before children.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }

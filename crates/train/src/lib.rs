@@ -1,1 +1,23 @@
-//! (being written)
+//! Joins the others into training: draws tasks, lets the policy meet them, turns what happened
+//! into token trees and streams, and takes the optimiser's step. Writes the run folder.
+//! Reads no argument, no environment variable, no clock of its own and no terminal.
+
+mod batch;
+mod checkpoint;
+mod config;
+mod error;
+mod folder;
+mod learner;
+mod policy;
+mod rl;
+mod source;
+
+pub use batch::{Batch, Example, Imitation, Rollouts, Sample};
+pub use checkpoint::{Checkpoint, State};
+pub use config::{Config, Settings};
+pub use error::TrainError;
+pub use folder::{RunFolder, StepRecord};
+pub use learner::{Learner, Update};
+pub use policy::ModelPolicy;
+pub use rl::{Clock, Parts, StepReport, Trainer};
+pub use source::{Drawn, Source};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
 
-use super::lexicon::RELATIONS;
+use super::lexicon::{PARAMETERS, RELATIONS};
 use crate::EnvError;
 
 /// Which tasks, how many, and how hard.
@@ -28,6 +28,9 @@ pub struct Config {
     pub hops: [usize; 2],
     /// Fewest and most tools that answer nothing that was asked.
     pub distractors: [usize; 2],
+    /// How many names tools draw the name of their one parameter from, 1 to 8. With more than
+    /// one, it must be read from the listing too.
+    pub parameter_names: usize,
     /// How often a look-up by name answers with an error that names the right key, so that
     /// the call must be made again; in `0..=1`.
     pub error_rate: f64,
@@ -43,6 +46,7 @@ impl Default for Config {
             scenarios: [1.0; 4],
             hops: [2, 3],
             distractors: [1, 4],
+            parameter_names: 1,
             error_rate: 0.1,
         }
     }
@@ -120,6 +124,11 @@ impl Config {
                 &default.distractors,
             ));
         }
+        if !(1..=PARAMETERS.len()).contains(&self.parameter_names) {
+            let expected = format!("a count within 1..={}", PARAMETERS.len());
+            let (found, default) = (&self.parameter_names, &default.parameter_names);
+            return Err(wrong("parameter-names", found, &expected, default));
+        }
         if !(0.0..=1.0).contains(&self.error_rate) {
             let expected = "a fraction within 0..=1";
             return Err(wrong(
@@ -196,6 +205,13 @@ mod tests {
                 ..default()
             },
             "distractors",
+        );
+        check(
+            Config {
+                parameter_names: 9,
+                ..default()
+            },
+            "parameter-names",
         );
         check(
             Config {

@@ -16,14 +16,7 @@ pub const RELATIONS: [&str; 24] = [
 /// The first half of the name of the tool that looks up identifiers.
 pub const REGISTRY: &str = "registry";
 
-/// The second half of a tool's name. All are equally likely, so that a name must be read
-/// from the listing and can never be guessed.
-pub const SUFFIXES: [&str; 12] = [
-    "finder", "lookup", "search", "query", "index", "reader", "atlas", "ledger", "roster",
-    "catalog", "archive", "scanner",
-];
-
-/// What a tool may call its one parameter.
+/// What a tool may call its one parameter; a world uses the first few of them.
 pub const PARAMETERS: [&str; 8] = [
     "person", "who", "name", "key", "subject", "target", "entry", "label",
 ];
@@ -101,11 +94,17 @@ pub fn person_split(first: usize, second: usize) -> Split {
     }
 }
 
-/// Whether a tool's name is kept out of training: two or three of the twelve suffixes of
-/// each relation (the registry counts as the relation after the last), and four or five of
-/// the relations of each suffix, so that neither half gives it away.
-pub fn is_held_out_name(relation: usize, suffix: usize) -> bool {
-    (relation + suffix).is_multiple_of(5)
+/// The second half of a tool's name: an invented word of two syllables, `_baldom`, all equally
+/// likely, so that a name must be read from the listing and can never be guessed.
+pub fn suffix(first: usize, second: usize) -> String {
+    format!("_{}", person(first, second).to_lowercase())
+}
+
+/// Whether a tool's name is kept out of training: one of five, by a hash of all its parts, so
+/// that no part gives it away.
+pub fn is_held_out_name(relation: usize, first: usize, second: usize) -> bool {
+    let name = (relation * SYLLABLES + first) * SYLLABLES + second;
+    Seed(0).named("tool").child(name as u64).0.is_multiple_of(5)
 }
 
 /// Every word that is a token of its own: as it stands, and where it is lower case also
@@ -149,12 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn every_relation_has_suffixes_in_training_and_outside_it() {
+    fn a_fifth_of_each_relations_tool_names_is_held_out() {
         for relation in 0..=RELATIONS.len() {
-            let held_out = (0..SUFFIXES.len())
-                .filter(|&suffix| is_held_out_name(relation, suffix))
+            let held_out = (0..SYLLABLES * SYLLABLES)
+                .filter(|pair| is_held_out_name(relation, pair / SYLLABLES, pair % SYLLABLES))
                 .count();
-            assert!(held_out == 2 || held_out == 3, "{relation}: {held_out}");
+            let expected = SYLLABLES * SYLLABLES / 5;
+            assert!(held_out.abs_diff(expected) < expected / 4, "{relation}: {held_out}");
         }
     }
 }

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::lexicon::{self, ID, PARAMETERS, REGISTRY, RELATIONS, SUFFIXES, SYLLABLES};
+use super::lexicon::{self, ID, PARAMETERS, REGISTRY, RELATIONS, SYLLABLES};
 use super::tool::Tool;
 use super::wording;
 use super::{Config, Family, Split};
@@ -184,20 +184,20 @@ impl Drawing<'_> {
         let stem = RELATIONS.get(relation).copied().unwrap_or(REGISTRY);
         let by_id = self.config.family == Family::Keyed && stem != REGISTRY;
         let suffix = loop {
-            let suffix = self.below(SUFFIXES.len());
-            let held_out = lexicon::is_held_out_name(relation, suffix);
+            let (first, second) = (self.below(SYLLABLES), self.below(SYLLABLES));
+            let held_out = lexicon::is_held_out_name(relation, first, second);
             if held_out == (self.config.split != Split::Train) {
-                break SUFFIXES[suffix];
+                break lexicon::suffix(first, second);
             }
         };
         let what = if stem == REGISTRY { ID } else { stem };
         Tool {
-            name: format!("{stem}_{suffix}"),
+            name: format!("{stem}{suffix}"),
             description: wording::description(self.below(wording::DESCRIPTIONS), what),
             parameter: if by_id {
                 ID
             } else {
-                PARAMETERS[self.below(PARAMETERS.len())]
+                PARAMETERS[self.below(self.config.parameter_names)]
             }
             .to_owned(),
             by_id,

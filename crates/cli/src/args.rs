@@ -1,0 +1,311 @@
+//! What can be typed after `pact`. Each command ends its long help in examples, which a test
+//! runs in the order in which they stand here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::config::Preset;
+
+/// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
+/// traces, against real tools, on one machine.
+#[derive(Debug, Parser)]
+#[command(name = "pact", version, arg_required_else_help = true, after_long_help = EXAMPLES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  pact --version
+  pact data make world --tasks 20 --seed 7 --out tasks.jsonl --traces traces.jsonl
+  pact eval --suite world --data tasks.jsonl --policy replay:traces.jsonl";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make and check files of tasks
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Make and describe model folders
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Print, check and explain configs
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Train a model as a config says
+    Train(Train),
+    /// Measure a model, or expert traces, on a suite's tasks
+    Eval(Eval),
+    /// Write episodes of a model, or of expert traces, as JSON lines
+    Rollout(Rollout),
+    /// Show a run, or one of its episodes, as text
+    Show(Show),
+    /// Print a shell's completion script
+    #[command(after_long_help = "Examples:\n  pact completions bash > pact.bash")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact train runs/quickstart.toml --run out
+  pact train runs/quickstart.toml --run out --resume
+  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json")]
+pub(crate) struct Train {
+    /// The config, TOML; with `--resume` the run's own if not given
+    #[arg(required_unless_present = "resume")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The run's folder [default: runs/out/ and the config's name]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: Option<PathBuf>,
+    /// Go on where the run in this folder stopped, as if it never had
+    #[arg(long, requires = "run")]
+    pub(crate) resume: bool,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whose tasks are rolled out by whom.
+#[derive(Debug, Args)]
+pub(crate) struct Subject {
+    /// What kind of tasks they are
+    #[arg(long)]
+    pub(crate) suite: SuiteName,
+    /// The tasks, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// A model folder whose model plays
+    #[arg(long, value_name = "DIR", required_unless_present = "policy")]
+    pub(crate) model: Option<PathBuf>,
+    /// Who plays instead: `replay:FILE`, expert traces, without limits on turns and tokens
+    #[arg(long, value_name = "POLICY", conflicts_with = "model", value_parser = parse_policy)]
+    pub(crate) policy: Option<PathBuf>,
+    /// A replay's tokenizer and chat template [default: pact's own]
+    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Only the first N tasks
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Sample as the config says, rather than take the likeliest token always
+    #[arg(long)]
+    pub(crate) sampled: bool,
+    /// A config for limits, sampling, seed and tools
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+fn parse_policy(text: &str) -> Result<PathBuf, String> {
+    match text.split_once(':') {
+        Some(("replay", file)) if !file.is_empty() => Ok(file.into()),
+        _ => Err("expected `replay:FILE`".to_owned()),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact eval --suite world --data tasks.jsonl --policy replay:traces.jsonl --json
+  pact eval --suite world --data tasks.jsonl --model model --limit 2 --set rollout.max-turn-tokens=8
+  pact eval --suite ftrl --data tasks.jsonl --policy replay:traces.jsonl --gate solve-r=100")]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// End with exit code 3 if this metric's percentage is lower
+    #[arg(long, value_name = "METRIC=PERCENT", value_parser = parse_gate)]
+    pub(crate) gate: Vec<(String, f64)>,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn parse_gate(text: &str) -> Result<(String, f64), String> {
+    let gate = text.split_once('=').and_then(|(metric, percent)| {
+        let percent = percent.parse().ok()?;
+        Some((metric.to_owned(), percent))
+    });
+    gate.ok_or_else(|| "expected METRIC=PERCENT, as in `solve-f1=90`".to_owned())
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact rollout --suite world --data tasks.jsonl --policy replay:traces.jsonl --out episodes.jsonl")]
+pub(crate) struct Rollout {
+    #[command(flatten)]
+    pub(crate) subject: Subject,
+    /// Episodes of each task
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) samples: usize,
+    /// Write here rather than to the standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact show out
+  pact show out --task 0
+  pact show episodes.jsonl --task 3")]
+pub(crate) struct Show {
+    /// A run's folder, or a file of episodes
+    pub(crate) run: PathBuf,
+    /// Show the first episode of this task, or the episode of this number, from 0
+    #[arg(long, value_name = "ID|N")]
+    pub(crate) task: Option<String>,
+    /// Only episodes of this training step
+    #[arg(long, value_name = "N", requires = "task")]
+    pub(crate) step: Option<u64>,
+    /// The tokenizer's folder [default: the run's, else pact's own]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tokenizer: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Write tasks that a seeded generator makes
+    #[command(subcommand)]
+    Make(DataMake),
+    /// Look a file of tasks over: rows, tools, and what its traces return
+    Check(DataCheck),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataMake {
+    /// Tasks of the tool world, as rows of FTRL's format with Python sources
+    World(MakeWorld),
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact data make world --tasks 50 --seed 7 --out tasks.jsonl --traces traces.jsonl
+  pact data make world --tasks 9 --family keyed --split test --set hops=[3,4] --out keyed.jsonl")]
+pub(crate) struct MakeWorld {
+    /// How many tasks
+    #[arg(long, value_name = "N")]
+    pub(crate) tasks: usize,
+    /// Where their randomness comes from
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// The file of tasks to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Write an expert's traces here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traces: Option<PathBuf>,
+    /// The protocol that the tools follow
+    #[arg(long, value_name = "plain|keyed")]
+    pub(crate) family: Option<String>,
+    /// Whose names the tasks have
+    #[arg(long, value_name = "train|validation|test")]
+    pub(crate) split: Option<String>,
+    /// Change one more key of `pact config explain data.train.world`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact data check tasks.jsonl --traces traces.jsonl
+  pact data check tasks.jsonl --json")]
+pub(crate) struct DataCheck {
+    /// The tasks, one row a line, in FTRL's format
+    pub(crate) file: PathBuf,
+    /// Traces to replay, one a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traces: Option<PathBuf>,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write a folder with fresh weights
+    Init(ModelInit),
+    /// Describe a model folder
+    #[command(after_long_help = "Examples:\n  pact model info model")]
+    Info {
+        /// The folder
+        folder: PathBuf,
+        /// Print it as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact model init --preset tiny --out model
+  pact model init --preset tiny --tokenizer model --seed 1 --out another")]
+pub(crate) struct ModelInit {
+    /// Its size
+    #[arg(long)]
+    pub(crate) preset: Preset,
+    /// A folder with its tokenizer and chat template, which are copied [default: pact's own]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Where the weights' randomness comes from
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every key with its text and default
+    #[command(after_long_help = "Examples:\n  pact config default > run.toml")]
+    Default,
+    /// Print a config as it is resolved
+    #[command(
+        after_long_help = "Examples:\n  pact config show run.toml --set rollout.group-size=8"
+    )]
+    Show(ConfigFile),
+    /// Say whether a config can be run
+    #[command(after_long_help = "Examples:\n  pact config check run.toml")]
+    Check(ConfigFile),
+    /// Say what a key or a table means
+    #[command(
+        after_long_help = "Examples:\n  pact config explain rollout.group-size\n  \
+                           pact config explain objective.sft"
+    )]
+    Explain {
+        /// The key, from the top
+        key: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The config, TOML
+    pub(crate) config: PathBuf,
+    /// Change one key of it
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// A kind of tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SuiteName {
+    /// The built-in tool world; its tools are native
+    World,
+    /// FTRL's rows; their tools are Python programs
+    Ftrl,
+}

@@ -1,0 +1,36 @@
+//! One file for each command: what it reads, what it does, what it prints.
+
+mod completions;
+mod config;
+mod data;
+mod eval;
+mod model;
+mod rollout;
+mod show;
+mod train;
+
+use anyhow::Result;
+
+use crate::args::Command;
+use crate::exit::Exit;
+
+/// Runs a command; the error is what went wrong, for whoever typed it.
+pub(crate) fn run(command: Command) -> Result<Exit> {
+    match command {
+        Command::Data(command) => data::run(&command),
+        Command::Model(command) => model::run(&command),
+        Command::Config(command) => config::run(&command),
+        Command::Train(arguments) => train::run(&arguments),
+        Command::Eval(arguments) => eval::run(&arguments),
+        Command::Rollout(arguments) => rollout::run(&arguments),
+        Command::Show(arguments) => show::run(&arguments),
+        Command::Completions { shell } => completions::run(shell),
+    }
+}
+
+/// Writes a result to the standard output. Unlike `print!`, a closed pipe is an error that
+/// can be told from others.
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    Ok(std::io::stdout().lock().write_all(text.as_bytes())?)
+}

@@ -1,0 +1,94 @@
+//! `pact show`: a run in a page, or one episode as text.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow, bail};
+use episode::Episode;
+use serde::Deserialize;
+
+use crate::args::Show;
+use crate::exit::Exit;
+use crate::{config_file, paths, terminal, tokenizer};
+
+pub(crate) fn run(arguments: &Show) -> Result<Exit> {
+    let run = &arguments.run;
+    let file = match run.is_dir() {
+        true => run.join("episodes.jsonl"),
+        false => run.clone(),
+    };
+    let Some(wanted) = &arguments.task else {
+        if !run.is_dir() {
+            bail!(
+                "`{}` is a file of episodes\nhint: say which one with `--task`",
+                run.display()
+            );
+        }
+        super::print(&report::run_summary(run)?)?;
+        return Ok(Exit::Done);
+    };
+    let episode = find(&file, wanted, arguments.step)?;
+    let folder = tokenizer_folder(&file, arguments.tokenizer.as_deref())?;
+    let chat = tokenizer::load_chat(folder.as_deref(), chat::Config::default())?;
+    let decode = |tokens: &[u32]| chat.decode(tokens);
+    let colour = terminal::stdout_has_colour();
+    super::print(&report::episode_text(&episode, &decode, colour))?;
+    Ok(Exit::Done)
+}
+
+/// A line of a file of episodes; those of a run have a step.
+#[derive(Deserialize)]
+struct Line {
+    task: String,
+    step: Option<u64>,
+}
+
+/// The first episode of the task called `wanted`, else the one of this number.
+fn find(file: &Path, wanted: &str, step: Option<u64>) -> Result<Episode> {
+    let in_file = |error: &dyn std::fmt::Display| anyhow!("`{}`: {error}", file.display());
+    let lines = BufReader::new(File::open(file).map_err(|error| in_file(&error))?).lines();
+    let number: Option<usize> = wanted.parse().ok();
+    let mut numbered = None;
+    let mut count = 0;
+    for (index, text) in lines.enumerate() {
+        let text = text.map_err(|error| in_file(&error))?;
+        let in_line = |error| anyhow!("`{}`, line {}: {error}", file.display(), index + 1);
+        let line: Line = serde_json::from_str(&text).map_err(in_line)?;
+        if step.is_some_and(|step| line.step != Some(step)) {
+            continue;
+        }
+        if line.task == wanted {
+            return serde_json::from_str(&text).map_err(in_line);
+        }
+        if number == Some(count) {
+            numbered = Some(serde_json::from_str(&text).map_err(in_line)?);
+        }
+        count += 1;
+    }
+    numbered.ok_or_else(|| {
+        anyhow!(
+            "`{}`: none of its {count} episodes is of task `{wanted}`, or has this number\n\
+             hint: numbers begin at 0",
+            file.display()
+        )
+    })
+}
+
+/// The folder of the tokenizer whose tokens a file of episodes holds: what the command line
+/// says, else what the run's config says; pact's own where there is neither.
+fn tokenizer_folder(file: &Path, given: Option<&Path>) -> Result<Option<PathBuf>> {
+    if let Some(folder) = given {
+        return Ok(Some(folder.to_owned()));
+    }
+    let above = file.ancestors().skip(1).take(2);
+    let Some(config) = above
+        .map(|run| run.join("config.toml"))
+        .find(|file| file.exists())
+    else {
+        return Ok(None);
+    };
+    let model = config_file::read(Some(&config), &[])?.model;
+    let folder = model.path.or(model.tokenizer);
+    Ok(folder.as_deref().map(paths::resolve).transpose()?)
+}

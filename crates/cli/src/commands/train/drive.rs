@@ -1,0 +1,161 @@
+//! From one step to the next: what is evaluated, saved and shown between them, and where a
+//! run may stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Result;
+use env::Suite;
+use episode::EvaluationMode;
+use train::{Checkpoint, StepReport, Trainer};
+
+use crate::config::{Eval, RunConfig};
+use crate::interrupt::Interrupt;
+use crate::scores;
+use crate::suites;
+use crate::terminal::Progress;
+
+/// A run under way.
+pub(super) struct Drive<'a> {
+    trainer: Trainer,
+    eval: Eval,
+    suite: Option<Arc<dyn Suite>>,
+    /// Whether the evaluation due after the steps so far is done.
+    evaluated: bool,
+    /// The checkpoint that holds the run as it stands.
+    saved: Option<PathBuf>,
+    interrupt: &'a Interrupt,
+    progress: Progress,
+}
+
+/// Why a run is not under way any more.
+pub(super) enum End {
+    /// All steps are done, and the model is in this folder.
+    Done {
+        model: PathBuf,
+        trainer: Box<Trainer>,
+    },
+    /// Somebody asked to stop.
+    Interrupted { checkpoint: PathBuf },
+}
+
+impl<'a> Drive<'a> {
+    /// `resumed` is the checkpoint that the trainer goes on from.
+    pub(super) fn new(
+        trainer: Trainer,
+        config: &RunConfig,
+        suite: Option<Arc<dyn Suite>>,
+        resumed: Option<Checkpoint>,
+        interrupt: &'a Interrupt,
+    ) -> Self {
+        let progress = Progress::new(trainer.settings.train.steps, "steps");
+        Self {
+            evaluated: resumed.as_ref().is_some_and(|it| it.state.evaluated),
+            saved: resumed.map(|it| it.path),
+            trainer,
+            eval: config.eval,
+            suite,
+            interrupt,
+            progress,
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Result<End> {
+        loop {
+            if self.interrupt.is_asked() {
+                let checkpoint = self.save()?;
+                return Ok(End::Interrupted { checkpoint });
+            }
+            self.progress.set(self.trainer.step);
+            if self.is_due(self.trainer.settings.train.evaluate_every) && !self.evaluated {
+                self.evaluate()?;
+            }
+            if self.trainer.is_done() {
+                let model = self.save()?;
+                let trainer = Box::new(self.trainer);
+                return Ok(End::Done { model, trainer });
+            }
+            if self.trainer.step > 0 && self.is_due(self.trainer.settings.train.checkpoint_every) {
+                self.save()?;
+            }
+            let report = {
+                let _span = tracing::info_span!("step", step = self.trainer.step).entered();
+                self.trainer.step()?
+            };
+            (self.evaluated, self.saved) = (false, None);
+            let line = step_line(&report, self.trainer.settings.train.steps);
+            self.progress.line(&line);
+        }
+    }
+
+    /// Whether something is due that is done before, after and every `every` steps.
+    fn is_due(&self, every: u64) -> bool {
+        let step = self.trainer.step;
+        step == 0 || self.trainer.is_done() || (every > 0 && step.is_multiple_of(every))
+    }
+
+    fn evaluate(&mut self) -> Result<()> {
+        let modes = [
+            (self.eval.greedy, EvaluationMode::Greedy),
+            (self.eval.sampled, EvaluationMode::Sampled),
+        ];
+        if let Some(suite) = &self.suite {
+            let tasks = suites::first(&**suite, self.eval.tasks);
+            for (_, mode) in modes.into_iter().filter(|(is_wanted, _)| *is_wanted) {
+                let _span = tracing::info_span!("evaluation", ?mode).entered();
+                let evaluation = self.trainer.evaluate(&**suite, &tasks, mode)?;
+                self.progress.line(&evaluation_line(&evaluation));
+            }
+        }
+        self.evaluated = true;
+        self.saved = None;
+        Ok(())
+    }
+
+    /// Writes a checkpoint, unless there is one of the run as it stands.
+    fn save(&mut self) -> Result<PathBuf> {
+        if let Some(path) = &self.saved {
+            return Ok(path.clone());
+        }
+        let _span = tracing::info_span!("checkpoint", step = self.trainer.step).entered();
+        let path = self.trainer.checkpoint(self.evaluated)?;
+        self.saved = Some(path.clone());
+        Ok(path)
+    }
+}
+
+fn step_line(report: &StepReport, steps: u64) -> String {
+    let mut line = format!("step {:>4}/{steps}", report.step + 1);
+    let shown = [
+        ("reward", "reward", 3),
+        ("solve-f1", "solve-f1", 3),
+        ("loss-trace", "trace loss", 3),
+        ("loss-rollouts", "rollout loss", 4),
+        ("entropy", "entropy", 2),
+        ("grad-norm", "gradient", 2),
+        ("seconds-rollout", "rollout s", 1),
+        ("seconds-learn", "learn s", 1),
+    ];
+    for (name, label, decimals) in shown {
+        if let Some(value) = report.metrics.get(name) {
+            line += &format!("  {label} {value:.decimals$}");
+        }
+    }
+    if report.metrics.get("skipped") == Some(1.0) {
+        line += "  (skipped: the gradient was not finite)";
+    }
+    line
+}
+
+fn evaluation_line(evaluation: &episode::Evaluation) -> String {
+    let mode = format!("{:?}", evaluation.mode).to_lowercase();
+    let mut line = format!(
+        "evaluation after {} steps, {mode}, {} tasks:",
+        evaluation.step,
+        evaluation.tasks.len()
+    );
+    for (name, value) in scores::metrics(evaluation) {
+        line += &format!("  {name} {value}");
+    }
+    line
+}

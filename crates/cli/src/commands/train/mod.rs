@@ -1,0 +1,176 @@
+//! `pact train`: a run from its config to its table.
+
+mod drive;
+mod log;
+mod outcome;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use env::Suite;
+use episode::{Seed, Task};
+use train::{Checkpoint, Parts, RunFolder, Settings, Trainer};
+
+use self::drive::{Drive, End};
+use self::outcome::Outcome;
+use crate::args::Train;
+use crate::config::RunConfig;
+use crate::exit::{Exit, UsageError};
+use crate::interrupt::Interrupt;
+use crate::policies::Policy;
+use crate::{clock, config_file, prompts, suites, terminal};
+
+pub(crate) fn run(arguments: &Train) -> Result<Exit> {
+    let clock = clock::start();
+    let interrupt = Interrupt::watch()?;
+    let file = config_path(arguments)?;
+    let config = config_file::read(Some(&file), &arguments.set)?;
+    let run = run_folder(arguments, &file);
+    let checkpoint = match arguments.resume {
+        true => Checkpoint::latest(&run)?,
+        false => None,
+    };
+    let evaluation = match config.eval.greedy || config.eval.sampled {
+        true => Some(suites::evaluation(&config)?),
+        false => None,
+    };
+    let parts = parts(&config, clock.clone())?;
+    check_prompts(&parts, evaluation.as_deref(), &config)?;
+    let folder = open_folder(arguments, &run, &config, checkpoint.as_ref())?;
+    let trainer = match &checkpoint {
+        Some(checkpoint) => Trainer::resume(parts, folder, checkpoint)?,
+        None => Trainer::new(parts, folder)?,
+    };
+    let _log = log::begin(&run)?;
+    eprintln!("run: {}", run.display());
+    let drive = Drive::new(trainer, &config, evaluation, checkpoint, &interrupt);
+    match drive.finish()? {
+        End::Interrupted { checkpoint } => {
+            eprintln!("interrupted; `{}` is written", checkpoint.display());
+            eprintln!("resume: {}", resume_command(&run));
+            Ok(Exit::Interrupted)
+        }
+        End::Done { model, trainer } => {
+            let outcome = Outcome::of(&run, &trainer, clock().as_secs_f64())?;
+            if arguments.json {
+                super::print(&format!("{}\n", outcome.to_json()))?;
+            } else {
+                super::print(&outcome.to_text(&model, &resume_command(&run)))?;
+            }
+            Ok(Exit::Done)
+        }
+    }
+}
+
+fn config_path(arguments: &Train) -> Result<PathBuf, UsageError> {
+    let of_run = || Some(arguments.run.as_ref()?.join("config.toml"));
+    match (&arguments.config, arguments.resume) {
+        (Some(file), false) => Ok(file.clone()),
+        (given, _) => {
+            let of_run = of_run().filter(|file| file.exists()).ok_or_else(|| {
+                let run = arguments.run.as_deref().unwrap_or(Path::new(""));
+                UsageError(format!(
+                    "`{}`: there is no run in this folder to resume\nhint: begin one without \
+                     `--resume`",
+                    run.display()
+                ))
+            })?;
+            Ok(given.clone().unwrap_or(of_run))
+        }
+    }
+}
+
+/// Where the run goes: what the command line says, else the first free folder of the
+/// config's name.
+fn run_folder(arguments: &Train, config: &Path) -> PathBuf {
+    if let Some(run) = &arguments.run {
+        return run.clone();
+    }
+    let stem = config.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = |number: u64| match number {
+        1 => Path::new("runs/out").join(&*stem),
+        number => Path::new("runs/out").join(format!("{stem}-{number}")),
+    };
+    (1..)
+        .map(folder)
+        .find(|folder| !folder.exists())
+        .expect("numbers do not run out")
+}
+
+fn resume_command(run: &Path) -> String {
+    format!(
+        "{} train --run {} --resume",
+        terminal::program(),
+        run.display()
+    )
+}
+
+fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
+    let seed = Seed(config.seed);
+    let policy = Policy::of_config(&config.model, config.chat.clone(), seed)?;
+    Ok(Parts {
+        settings: Settings {
+            seed,
+            train: config.train.clone(),
+            rollout: config.rollout,
+            objective: config.objective,
+            optimizer: config.optimizer,
+            schedule: config.schedule,
+        },
+        model: policy.model,
+        chat: policy.chat,
+        source: suites::training(config)?,
+        companions: policy.tokenizer.files,
+        clock,
+    })
+}
+
+/// An endless stream's prompts are not known beforehand.
+fn check_prompts(parts: &Parts, evaluation: Option<&dyn Suite>, config: &RunConfig) -> Result<()> {
+    let limit = config.rollout.max_prompt_tokens;
+    if let train::Source::Fixed { suite, tasks, .. } = &parts.source {
+        let tasks: Vec<&Task> = tasks.iter().map(|&place| &suite.tasks()[place]).collect();
+        prompts::check(&parts.chat, &tasks, limit)?;
+    }
+    if let Some(suite) = evaluation {
+        prompts::check(&parts.chat, &suites::first(suite, config.eval.tasks), limit)?;
+    }
+    Ok(())
+}
+
+fn open_folder(
+    arguments: &Train,
+    run: &Path,
+    config: &RunConfig,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<RunFolder> {
+    let resolved = super::config::to_toml(config);
+    if !arguments.resume {
+        return Ok(RunFolder::create(run, &resolved)?);
+    }
+    let (step, evaluated) = checkpoint.map_or((0, false), |it| (it.state.step, it.state.evaluated));
+    let folder = RunFolder::reopen(run, step, evaluated)?;
+    replace_config(run, &resolved)?;
+    Ok(folder)
+}
+
+/// A run may be resumed with another config (more steps, say); its folder tells the one that
+/// it went on with.
+fn replace_config(run: &Path, resolved: &str) -> Result<()> {
+    let file = run.join("config.toml");
+    let io = |error| anyhow::anyhow!("`{}`: {error}", file.display());
+    let before = std::fs::read_to_string(&file).map_err(io)?;
+    if before != resolved {
+        let differing: Vec<&str> = (resolved.lines())
+            .filter(|line| !before.lines().any(|other| other == *line))
+            .collect();
+        eprintln!(
+            "note: resumed with another config: {}",
+            differing.join("; ")
+        );
+        let written = run.join("config.toml.tmp");
+        std::fs::write(&written, resolved).map_err(io)?;
+        std::fs::rename(&written, &file).map_err(io)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! The one config of a run: the crates' own configs put together, and what only the binary
+//! decides - which model, which data, which evaluations. Reading it is `config_file`'s affair.
+
+use std::path::PathBuf;
+
+use env::world;
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides what a run does.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct RunConfig {
+    /// Where all randomness comes from. The same config, seed and machine give the same
+    /// episodes, byte for byte.
+    pub(crate) seed: u64,
+    /// The policy to begin with.
+    pub(crate) model: Model,
+    /// What it is trained and evaluated on.
+    pub(crate) data: Data,
+    /// How a suite's Python tools are run.
+    pub(crate) python: env::PythonConfig,
+    /// How conversations are laid out as tokens.
+    pub(crate) chat: chat::Config,
+    /// How episodes are rolled out, in training and in evaluation.
+    pub(crate) rollout: rollout::Config,
+    /// What to push on, and how hard.
+    pub(crate) objective: objective::Config,
+    /// The step from a gradient.
+    pub(crate) optimizer: model::OptimizerConfig,
+    /// How the learning rate changes over the run.
+    pub(crate) schedule: model::Schedule,
+    /// How long to train, and on how much at a time.
+    pub(crate) train: train::Config,
+    /// The evaluations before, during and after training.
+    pub(crate) eval: Eval,
+}
+
+/// The policy to begin with: a folder (`path`), or fresh weights (`preset`, `tokenizer`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Model {
+    /// A model folder in the Hugging Face layout. A part of a path that begins with `$` is an
+    /// environment variable, here and wherever a config names a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<PathBuf>,
+    /// The size of a fresh model, where there is no `path`; `tiny` if this is not set either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) preset: Option<Preset>,
+    /// A folder with a fresh model's tokenizer and chat template; pact's own if not set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tokenizer: Option<PathBuf>,
+}
+
+/// The size of a fresh model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Preset {
+    /// Hidden 128, 4 layers, 4 heads.
+    Tiny,
+    /// Hidden 256, 6 layers, 8 heads.
+    Small,
+}
+
+impl From<Preset> for model::Preset {
+    fn from(preset: Preset) -> Self {
+        match preset {
+            Preset::Tiny => Self::Tiny,
+            Preset::Small => Self::Small,
+        }
+    }
+}
+
+/// What a run is trained and evaluated on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Data {
+    /// The tasks to train on, with their expert traces.
+    pub(crate) train: Source,
+    /// The tasks of evaluations, which are never trained on.
+    pub(crate) eval: Source,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        let held_out = world::Config {
+            split: world::Split::Test,
+            ..world::Config::default()
+        };
+        Self {
+            train: Source::World(world::Config::default()),
+            eval: Source::World(held_out),
+        }
+    }
+}
+
+/// Where tasks and traces come from: one of these tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) enum Source {
+    /// A fixed set of tasks of the built-in tool world, gone through again and again.
+    World(world::Config),
+    /// An endless stream of tasks of the tool world, none drawn twice; `tasks` is not read.
+    /// For training only.
+    Stream(world::Config),
+    /// Rows of a file in FTRL's format, whose tools are Python programs.
+    Ftrl(Ftrl),
+}
+
+/// Rows of a file in FTRL's format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Ftrl {
+    /// The tasks, one row a line.
+    pub(crate) file: PathBuf,
+    /// Expert traces for them, one a line. Without it, tasks have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traces: Option<PathBuf>,
+    /// Whether a tool that does not compile is the agent's affair, who reads Python's message
+    /// when it calls the tool, and not an error.
+    #[serde(default)]
+    pub(crate) allow_broken_tools: bool,
+}
+
+/// The evaluations before, during and after training.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Eval {
+    /// Evaluate on this many tasks, the first of `data.eval`; 0 is all.
+    pub(crate) tasks: usize,
+    /// Evaluate with the likeliest token always.
+    pub(crate) greedy: bool,
+    /// Evaluate with tokens drawn as in training.
+    pub(crate) sampled: bool,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self {
+            tasks: 0,
+            greedy: true,
+            sampled: true,
+        }
+    }
+}
+
+/// A key whose value no run can mean.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Wrong {
+    /// From the top, `rollout.max-turns`.
+    pub(crate) key: String,
+    /// What it is, and what was expected.
+    pub(crate) problem: String,
+}
+
+impl RunConfig {
+    /// Refuses values that no run can mean.
+    pub(crate) fn check(&self) -> Result<(), Wrong> {
+        let within = |table: &str, field: &str, problem: String| Wrong {
+            key: format!("{table}.{field}"),
+            problem,
+        };
+        if let Err(error) = self.rollout.check() {
+            let problem = format!("is {}, expected {}", error.value, error.expected);
+            return Err(within("rollout", error.field, problem));
+        }
+        if let Err(error) = self.objective.check() {
+            let problem = format!("is {}, expected {}", error.value, error.expected);
+            return Err(within("objective", error.field, problem));
+        }
+        if let Err(error) = self.optimizer.check() {
+            return Err(in_message("optimizer", &error.to_string()));
+        }
+        self.check_model()?;
+        self.check_source("data.train", &self.data.train)?;
+        self.check_source("data.eval", &self.data.eval)?;
+        if matches!(self.data.eval, Source::Stream(_)) {
+            let problem = "never ends, expected `world` or `ftrl`";
+            return Err(within("data.eval", "stream", problem.to_owned()));
+        }
+        self.check_train()
+    }
+
+    fn check_model(&self) -> Result<(), Wrong> {
+        let fresh = [
+            ("preset", self.model.preset.is_some()),
+            ("tokenizer", self.model.tokenizer.is_some()),
+        ];
+        match fresh.into_iter().find(|(_, is_set)| *is_set) {
+            Some((field, _)) if self.model.path.is_some() => Err(Wrong {
+                key: format!("model.{field}"),
+                problem: "is set beside `model.path`, expected only one of them".to_owned(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_source(&self, key: &str, source: &Source) -> Result<(), Wrong> {
+        let (variant, world) = match source {
+            Source::World(world) => ("world", world),
+            Source::Stream(world) => ("stream", world),
+            Source::Ftrl(_) => return Ok(()),
+        };
+        let message = world.check().map_err(|error| error.to_string());
+        message.map_err(|text| in_message(&format!("{key}.{variant}"), &text))
+    }
+
+    fn check_train(&self) -> Result<(), Wrong> {
+        let counts = [
+            ("train.prompts-per-step", self.train.prompts_per_step),
+            ("train.mini-batches", self.train.mini_batches),
+            ("train.inner-epochs", self.train.inner_epochs),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(Wrong {
+                key: key.to_owned(),
+                problem: "is 0, expected 1 or more".to_owned(),
+            });
+        }
+        if !(0.0..=1.0).contains(&self.train.worked_examples) {
+            return Err(Wrong {
+                key: "train.worked-examples".to_owned(),
+                problem: format!(
+                    "is {}, expected a share from 0 to 1",
+                    self.train.worked_examples
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A crate's message that names its own field first between backticks: "`eps` is -1, …".
+fn in_message(table: &str, message: &str) -> Wrong {
+    let mut parts = message.splitn(3, '`').skip(1);
+    let (field, problem) = (parts.next(), parts.next());
+    Wrong {
+        key: format!("{table}.{}", field.unwrap_or_default()),
+        problem: problem.unwrap_or(message).trim_start().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_config_can_be_run() {
+        assert_eq!(RunConfig::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_named_from_the_top() {
+        let check = |text: &str, key: &str, problem: &str| {
+            let config: RunConfig = toml::from_str(text).expect("known keys");
+            let wrong = config.check().expect_err(text);
+            assert_eq!((wrong.key.as_str(), wrong.problem.as_str()), (key, problem));
+        };
+        check(
+            "rollout.max-turns = 0",
+            "rollout.max-turns",
+            "is 0, expected 1 or more",
+        );
+        check(
+            "optimizer.eps = -1.0",
+            "optimizer.eps",
+            "is -1, expected a number from 0 up",
+        );
+        check(
+            "data.train.world.hops = [3, 2]",
+            "data.train.world.hops",
+            "is [3, 2], expected [fewest, most] within 1..=6\nhint: the default is [2, 3]",
+        );
+        check(
+            "[data.eval.stream]",
+            "data.eval.stream",
+            "never ends, expected `world` or `ftrl`",
+        );
+        check(
+            "model = { path = \"base\", preset = \"tiny\" }",
+            "model.preset",
+            "is set beside `model.path`, expected only one of them",
+        );
+        check(
+            "train.inner-epochs = 0",
+            "train.inner-epochs",
+            "is 0, expected 1 or more",
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! From what a config or a command line names to tasks that can be rolled out, with their
+//! expert traces where there are any.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+use env::ftrl::{FtrlOptions, FtrlSuite};
+use env::world::{self, WorldSuite};
+use env::{PythonConfig, Suite, load_traces};
+use episode::{Task, Trace};
+use objective::Algorithm;
+
+use crate::args::SuiteName;
+use crate::config::{Ftrl, RunConfig, Source};
+use crate::paths;
+
+/// The tasks of a file.
+pub(crate) fn open_file(
+    name: SuiteName,
+    file: &Path,
+    python: &PythonConfig,
+) -> Result<Arc<dyn Suite>> {
+    Ok(match name {
+        SuiteName::World => Arc::new(WorldSuite::load(file)?),
+        SuiteName::Ftrl => {
+            let options = FtrlOptions {
+                python: python.clone(),
+                ..FtrlOptions::default()
+            };
+            Arc::new(FtrlSuite::load(file, options)?)
+        }
+    })
+}
+
+/// What a run trains on. PACT and SFT draw only tasks that have a trace.
+pub(crate) fn training(config: &RunConfig) -> Result<train::Source> {
+    if let Source::Stream(world) = &config.data.train {
+        return Ok(train::Source::Stream(world.clone()));
+    }
+    let (suite, traces) = open(&config.data.train, &config.python)?;
+    let traced_only = config.objective.algorithm != Algorithm::Grpo;
+    Ok(train::Source::fixed(suite, traces, traced_only))
+}
+
+/// What a run is evaluated on.
+pub(crate) fn evaluation(config: &RunConfig) -> Result<Arc<dyn Suite>> {
+    Ok(open(&config.data.eval, &config.python)?.0)
+}
+
+/// The first `limit` tasks of a suite; 0 is all.
+pub(crate) fn first(suite: &dyn Suite, limit: usize) -> Vec<&Task> {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    suite.tasks().iter().take(limit).collect()
+}
+
+fn open(source: &Source, python: &PythonConfig) -> Result<(Arc<dyn Suite>, Vec<Trace>)> {
+    match source {
+        Source::World(config) | Source::Stream(config) => {
+            let world = world::generate(config);
+            Ok((Arc::new(world.suite), world.traces))
+        }
+        Source::Ftrl(ftrl) => open_ftrl(ftrl, python),
+    }
+}
+
+fn open_ftrl(ftrl: &Ftrl, python: &PythonConfig) -> Result<(Arc<dyn Suite>, Vec<Trace>)> {
+    let options = FtrlOptions {
+        python: python.clone(),
+        allow_broken_tools: ftrl.allow_broken_tools,
+    };
+    let suite = FtrlSuite::load(&paths::resolve(&ftrl.file)?, options)?;
+    let traces = match &ftrl.traces {
+        Some(file) => load_traces(&paths::resolve(file)?, suite.tasks())?,
+        None => Vec::new(),
+    };
+    Ok((Arc::new(suite), traces))
+}

@@ -1,0 +1,80 @@
+//! What people watch while work is under way: a bar on a terminal, plain lines elsewhere.
+//! Everything goes to the standard error; results go to the standard output.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Counts what is done of a known total.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    is_terminal: bool,
+}
+
+impl Progress {
+    /// `what` names the things that are counted.
+    pub(crate) fn new(total: u64, what: &'static str) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        if !is_terminal {
+            let bar = ProgressBar::hidden();
+            return Self { bar, is_terminal };
+        }
+        let bar = ProgressBar::new(total)
+            .with_style(style())
+            .with_message(what);
+        // The time goes on while a step takes long.
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Self { bar, is_terminal }
+    }
+
+    pub(crate) fn set(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
+    pub(crate) fn advance(&self) {
+        self.bar.inc(1);
+    }
+
+    /// A line that stays, above the bar.
+    pub(crate) fn line(&self, text: &str) {
+        if self.is_terminal {
+            self.bar.println(text);
+        } else {
+            eprintln!("{text}");
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:32} {pos}/{len} {msg}, {elapsed} gone, {eta} to go")
+        .expect("the template is well formed")
+}
+
+/// Whether the standard output takes colour: a terminal, and no `NO_COLOR`.
+pub(crate) fn stdout_has_colour() -> bool {
+    anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never
+}
+
+/// An error's message, with what it is and its hint set off.
+pub(crate) fn print_error(message: &str) {
+    let bold_red = anstyle::AnsiColor::Red.on_default().bold();
+    let cyan = anstyle::AnsiColor::Cyan.on_default();
+    let message = message.replace("\nhint:", &format!("\n{cyan}hint:{cyan:#}"));
+    anstream::eprintln!("{bold_red}error:{bold_red:#} {message}");
+}
+
+/// How this binary was called, for commands that people are to type.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "arguments enter through the binary"
+)]
+pub(crate) fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "pact".to_owned())
+}

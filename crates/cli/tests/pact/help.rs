@@ -1,0 +1,78 @@
+//! The help pages: what they say, and that their examples run.
+
+use super::{Place, QUICK, pact};
+
+const PAGES: [&str; 15] = [
+    "",
+    "data",
+    "data make",
+    "data make world",
+    "data check",
+    "model",
+    "model init",
+    "model info",
+    "config",
+    "config default",
+    "config show",
+    "config check",
+    "config explain",
+    "eval",
+    "rollout",
+];
+
+/// Pages whose examples need what those of [`PAGES`] leave behind.
+const LATER_PAGES: [&str; 3] = ["train", "show", "completions"];
+
+#[test]
+fn the_short_help_of_every_command_fits_a_page() {
+    let place = Place::new();
+    for page in PAGES.iter().chain(&LATER_PAGES) {
+        let text = place.pact(&format!("{page} -h")).done();
+        assert!(text.lines().count() <= 50, "`pact {page} -h` is too long");
+    }
+}
+
+#[test]
+fn the_help_says_what_it_said() {
+    let place = Place::new();
+    for page in ["", "train", "eval"] {
+        let name = format!("help-{}", if page.is_empty() { "pact" } else { page });
+        insta::assert_snapshot!(name, place.pact(&format!("{page} --help")).done());
+    }
+}
+
+/// Runs what stands under `Examples:`, page after page, in one folder.
+#[test]
+fn the_examples_of_every_help_page_run() {
+    let place = Place::new();
+    place.write("runs/quickstart.toml", QUICK);
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_pact"));
+    let folder = folder.parent().expect("the binary lies in a folder");
+    let mut path = vec![folder.to_owned()];
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    let path = std::env::join_paths(path).expect("paths without a colon");
+    let mut count = 0;
+    for page in PAGES.iter().chain(&LATER_PAGES) {
+        let help = place.pact(&format!("{page} --help")).done();
+        let examples = help.split_once("Examples:\n").map(|(_, after)| after);
+        let groups_commands = matches!(*page, "data" | "data make" | "model" | "config");
+        assert_eq!(examples.is_some(), !groups_commands, "`pact {page} --help`");
+        for line in examples.unwrap_or_default().lines() {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", line]).env("PATH", &path);
+            let outcome = place.run(&mut shell);
+            assert_eq!(outcome.code, Some(0), "{line}\n{}", outcome.stderr);
+            count += 1;
+        }
+    }
+    println!("{count} examples");
+}
+
+#[test]
+fn without_a_command_the_help_is_shown_and_the_exit_code_says_usage() {
+    let outcome = Place::new().run(&mut pact());
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("Usage: pact"), "{}", outcome.stderr);
+}

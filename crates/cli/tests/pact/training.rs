@@ -1,0 +1,159 @@
+//! Whole training runs of a random model: what they print and leave behind, and that one
+//! which was stopped ends as one that was not.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{Place, QUICK, pact};
+
+fn a_place_with_a_config() -> Place {
+    let place = Place::new();
+    place.write("run.toml", QUICK);
+    place
+}
+
+/// The folder of a run's model after `step` steps.
+fn weights(place: &Place, run: &str, step: u64) -> Vec<u8> {
+    let file = format!("{run}/checkpoints/step-{step:06}/model.safetensors");
+    fs::read(place.path(&file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+#[test]
+fn a_run_prints_its_outcome_as_json_and_leaves_a_whole_folder_behind() {
+    let place = a_place_with_a_config();
+    let outcome = place.pact("train run.toml --run out --json").json();
+    assert_eq!(outcome["run"], json!("out"));
+    assert_eq!(outcome["steps"], json!(2));
+    assert!(
+        outcome["seconds"]
+            .as_f64()
+            .is_some_and(|seconds| seconds > 0.0)
+    );
+    for time in ["before", "after"] {
+        for metric in ["solve-p", "solve-r", "solve-f1"] {
+            assert!(outcome[time][metric].is_number(), "{outcome}");
+            assert!(outcome[time]["sampled"][metric].is_number(), "{outcome}");
+        }
+    }
+    assert_eq!(place.read("out/metrics.jsonl").lines().count(), 2);
+    assert_eq!(place.read("out/episodes.jsonl").lines().count(), 8);
+    assert_eq!(place.read("out/evaluations.jsonl").lines().count(), 4);
+    assert!(!place.read("out/log.jsonl").is_empty());
+    place.pact("config check out/config.toml").done();
+    place.pact("model info out/checkpoints/step-000002").done();
+    assert!(place.pact("show out").done().contains("2"));
+    assert!(place.pact("show out --task 7 --step 0").code == Some(1));
+    assert!(
+        place
+            .pact("show out --task 0 --step 1")
+            .done()
+            .contains('⟦')
+    );
+}
+
+#[test]
+fn a_run_ends_in_a_table_its_folder_and_the_command_that_resumes_it() {
+    let place = a_place_with_a_config();
+    let outcome = place.pact("train run.toml");
+    assert_eq!(
+        outcome
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("step "))
+            .count(),
+        2
+    );
+    let text = outcome.done();
+    assert!(text.contains("95% interval"), "{text}");
+    assert!(text.contains("\nrun      runs/out/run\n"), "{text}");
+    let (_, resume) = text.split_once("/pact train ").expect("how to resume");
+    let again = place.pact(&format!("train {resume}")).done();
+    assert!(again.contains("\nsteps    2\n"), "{again}");
+
+    place.pact("train run.toml").done();
+    assert!(
+        place.path("runs/out/run-2").is_dir(),
+        "a second run has a folder of its own"
+    );
+    let message = place.pact("train run.toml --run runs/out/run").refused(1);
+    assert!(
+        message.contains("there is a run in this folder already"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_run_that_is_stopped_and_resumed_ends_as_an_unbroken_one() {
+    let place = a_place_with_a_config();
+    place.pact("train run.toml --run unbroken").done();
+    place
+        .pact("train run.toml --run broken --set train.steps=2")
+        .done();
+    // As if it had been killed after its first step's checkpoint, halfway through the second.
+    fs::remove_dir_all(place.path("broken/checkpoints/step-000002")).expect("the last checkpoint");
+    let resumed = place.pact("train run.toml --run broken --resume");
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert!(
+        !resumed.stderr.contains("step    1/2"),
+        "{}",
+        resumed.stderr
+    );
+    assert!(resumed.stderr.contains("step    2/2"), "{}", resumed.stderr);
+
+    assert!(weights(&place, "unbroken", 2) == weights(&place, "broken", 2));
+    for file in ["episodes.jsonl", "evaluations.jsonl", "config.toml"] {
+        let [unbroken, broken] =
+            ["unbroken", "broken"].map(|run| place.read(&format!("{run}/{file}")));
+        assert!(unbroken == broken, "{file} differs");
+    }
+}
+
+#[test]
+fn an_interrupted_run_writes_a_checkpoint_and_can_be_resumed() {
+    let place = a_place_with_a_config();
+    let mut child = pact()
+        .args([
+            "train",
+            "run.toml",
+            "--run",
+            "out",
+            "--set",
+            "train.steps=100000",
+        ])
+        .current_dir(place.folder.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(
+        child.stderr.take().expect("it is piped"),
+    ));
+    let is_step = |line: &String| line.starts_with("step ");
+    lines
+        .by_ref()
+        .map(|line| line.expect("UTF-8"))
+        .find(is_step)
+        .expect("a first step");
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .expect("`kill` starts");
+    assert!(interrupted.success());
+    let rest: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
+    let status = child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(130), "{rest:?}");
+    let last = rest.last().expect("how to resume");
+    assert!(last.starts_with("resume: "), "{last}");
+    assert!(last.ends_with("/pact train --run out --resume"), "{last}");
+
+    let done = place.read("out/metrics.jsonl").lines().count();
+    let resume = format!("train --run out --resume --set train.steps={}", done + 1);
+    let resumed = place.pact(&resume);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("note: resumed with another config"),
+        "{}",
+        resumed.stderr
+    );
+    assert_eq!(place.read("out/metrics.jsonl").lines().count(), done + 1);
+}

@@ -1,0 +1,189 @@
+//! The run folder: everything a run leaves behind, complete enough to resume and to report.
+//!
+//! ```text
+//! config.toml         as resolved          metrics.jsonl      one object a step
+//! episodes.jsonl      one training episode a line, with its step
+//! evaluations.jsonl   one evaluation a line    evaluations/   their episodes
+//! log.jsonl           what the run said        checkpoints/   model folders to resume from
+//! ```
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use episode::{Episode, Evaluation, EvaluationMode, Group};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::TrainError;
+
+/// The folder of one run.
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+/// One line of metrics.jsonl: a number for each name; a name whose number is not known in a
+/// step is left out.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct StepRecord(Map<String, Value>);
+
+impl StepRecord {
+    /// The line of step `step`, without any metric yet.
+    pub fn new(step: u64) -> Self {
+        Self(Map::from_iter([("step".to_owned(), step.into())]))
+    }
+
+    /// Adds a metric if its value is known.
+    pub fn set(&mut self, name: &str, value: impl Into<Option<f64>>) {
+        if let Some(value) = value.into() {
+            self.0.insert(name.to_owned(), value.into());
+        }
+    }
+
+    /// The metric's value, if the step has it.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name)?.as_f64()
+    }
+}
+
+#[derive(Serialize)]
+struct EpisodeLine<'a> {
+    step: u64,
+    #[serde(flatten)]
+    episode: &'a Episode,
+}
+
+impl RunFolder {
+    /// A new run's folder; it must not hold a run already. Writes config.toml.
+    pub fn create(path: &Path, config: &str) -> Result<Self, TrainError> {
+        let folder = Self {
+            path: path.to_owned(),
+        };
+        let config_file = folder.path.join("config.toml");
+        if config_file.exists() {
+            return Err(TrainError::Folder {
+                path: path.to_owned(),
+                problem: "there is a run in this folder already".into(),
+                hint: "go on with it by `--resume`, or name another folder with `--run`",
+            });
+        }
+        for part in ["checkpoints", "evaluations"] {
+            let part = folder.path.join(part);
+            fs::create_dir_all(&part).map_err(|error| TrainError::file(&part, error))?;
+        }
+        fs::write(&config_file, config).map_err(|error| TrainError::file(&config_file, error))?;
+        Ok(folder)
+    }
+
+    /// The folder of a run that goes on after `step` steps: what it recorded of later ones, and
+    /// of the evaluation that comes next, is taken back.
+    pub fn reopen(path: &Path, step: u64, evaluated: bool) -> Result<Self, TrainError> {
+        let folder = Self {
+            path: path.to_owned(),
+        };
+        folder.keep_lines("metrics.jsonl", |s| s < step)?;
+        folder.keep_lines("episodes.jsonl", |s| s < step)?;
+        folder.keep_lines("evaluations.jsonl", |s| {
+            s < step || (evaluated && s == step)
+        })?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes down one training step.
+    pub fn record(
+        &self,
+        step: u64,
+        groups: &[Group],
+        metrics: &StepRecord,
+    ) -> Result<(), TrainError> {
+        self.episodes("episodes.jsonl", step, groups)?;
+        self.append("metrics.jsonl", std::iter::once(metrics))
+    }
+
+    /// Writes down one evaluation with its episodes.
+    pub fn evaluated(&self, evaluation: &Evaluation, groups: &[Group]) -> Result<(), TrainError> {
+        let mode = match evaluation.mode {
+            EvaluationMode::Greedy => "greedy",
+            EvaluationMode::Sampled => "sampled",
+        };
+        let name = format!("evaluations/step-{:06}-{mode}.jsonl", evaluation.step);
+        let path = self.path.join(&name);
+        if path.exists() {
+            fs::remove_file(&path).map_err(|error| TrainError::file(&path, error))?;
+        }
+        self.episodes(&name, evaluation.step, groups)?;
+        self.append("evaluations.jsonl", std::iter::once(evaluation))
+    }
+
+    fn episodes(&self, name: &str, step: u64, groups: &[Group]) -> Result<(), TrainError> {
+        let all = groups.iter().flat_map(|group| &group.episodes);
+        self.append(name, all.map(|episode| EpisodeLine { step, episode }))
+    }
+
+    /// Appends one line for each item, all or none as far as the disk allows.
+    fn append<T: Serialize>(
+        &self,
+        name: &str,
+        items: impl Iterator<Item = T>,
+    ) -> Result<(), TrainError> {
+        let path = self.path.join(name);
+        let write = || -> std::io::Result<()> {
+            let file = File::options().create(true).append(true).open(&path)?;
+            let mut file = BufWriter::new(file);
+            for item in items {
+                serde_json::to_writer(&mut file, &item)?;
+                file.write_all(b"\n")?;
+            }
+            file.flush()
+        };
+        write().map_err(|error| TrainError::file(&path, error))
+    }
+
+    /// Every evaluation so far.
+    pub fn evaluations(&self) -> Result<Vec<Evaluation>, TrainError> {
+        let path = self.path.join("evaluations.jsonl");
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let text = fs::read_to_string(&path).map_err(|error| TrainError::file(&path, error))?;
+        let parse = |line: &str| {
+            serde_json::from_str(line).map_err(|error| TrainError::Folder {
+                path: path.clone(),
+                problem: error.to_string(),
+                hint: "the file was changed by hand or cut off; remove its last line",
+            })
+        };
+        text.lines().map(parse).collect()
+    }
+
+    /// Drops the lines whose `step` is not kept, and a last line that was cut off.
+    fn keep_lines(&self, name: &str, keep: impl Fn(u64) -> bool) -> Result<(), TrainError> {
+        #[derive(serde::Deserialize)]
+        struct Line {
+            step: u64,
+        }
+        let path = self.path.join(name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let kept = path.with_extension("jsonl.tmp");
+        let copy = || -> std::io::Result<()> {
+            let mut out = BufWriter::new(File::create(&kept)?);
+            for line in BufReader::new(File::open(&path)?).lines() {
+                let line = line?;
+                if serde_json::from_str::<Line>(&line).is_ok_and(|line| keep(line.step)) {
+                    writeln!(out, "{line}")?;
+                }
+            }
+            out.flush()?;
+            fs::rename(&kept, &path)
+        };
+        copy().map_err(|error| TrainError::file(&path, error))
+    }
+}

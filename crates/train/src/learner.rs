@@ -1,0 +1,524 @@
+//! One batch in, one (or a few) optimiser steps out.
+
+use model::{Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, StepStats, Threads};
+use objective::{
+    RatioOld, Stream, TraceLift, clipped_surrogate, component_weights, trace_lift, weighted_nll,
+};
+use rayon::prelude::*;
+
+use crate::batch::{Batch, Sample};
+use crate::folder::StepRecord;
+
+/// Holds the optimiser, and what is reused from step to step.
+pub struct Learner {
+    /// With its moments.
+    pub optimizer: Optimizer,
+    objective: objective::Config,
+    keep: Keep,
+    workers: Vec<Worker>,
+}
+
+/// What one thread works with.
+struct Worker {
+    buffers: Buffers,
+    gradient: Vec<f32>,
+}
+
+/// What an update did, summed or meant over its batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Update {
+    /// Loss of the rollouts.
+    pub loss_rollouts: f64,
+    /// Loss of the trace.
+    pub loss_trace: f64,
+    /// Rollout tokens.
+    pub sampled_tokens: usize,
+    /// Rollout tokens that the clip keeps from being pushed further.
+    pub clipped_tokens: usize,
+    /// Trace tokens that are supervised.
+    pub target_tokens: usize,
+    /// Mean log-probability of the trace's supervised reasoning.
+    pub reasoning_logprob: Option<f64>,
+    /// Mean log-probability of its supervised calls, the answer included.
+    pub calls_logprob: Option<f64>,
+    /// How much the trace in the context raises the rollouts' log-probabilities.
+    pub lift: TraceLift,
+    /// Largest distance between a log-probability when sampled and when scored again.
+    pub sampler_gap: Option<f64>,
+    /// Mean entropy of the rollouts' distributions, in nats.
+    pub entropy: Option<f64>,
+    /// Tokens that were computed.
+    pub tree_tokens: usize,
+    /// Tokens that would have been computed without sharing.
+    pub unshared_tokens: usize,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// False when a gradient was not finite; that step was skipped.
+    pub applied: bool,
+}
+
+impl Update {
+    /// Adds a later update of the same step: losses and counts add up, all else is the
+    /// earlier update's unless it had none.
+    pub fn absorb(&mut self, later: &Self) {
+        let first = self.tree_tokens == 0;
+        self.loss_rollouts += later.loss_rollouts;
+        self.loss_trace += later.loss_trace;
+        self.sampled_tokens += later.sampled_tokens;
+        self.clipped_tokens += later.clipped_tokens;
+        self.target_tokens += later.target_tokens;
+        self.tree_tokens += later.tree_tokens;
+        self.unshared_tokens += later.unshared_tokens;
+        self.grad_norm = self.grad_norm.max(later.grad_norm);
+        self.applied = later.applied && (first || self.applied);
+        self.reasoning_logprob = self.reasoning_logprob.or(later.reasoning_logprob);
+        self.calls_logprob = self.calls_logprob.or(later.calls_logprob);
+        self.sampler_gap = self.sampler_gap.or(later.sampler_gap);
+        self.entropy = self.entropy.or(later.entropy);
+        if first {
+            self.lift = later.lift;
+        }
+    }
+
+    /// Writes its numbers into a step's metrics.
+    pub(crate) fn record(&self, metrics: &mut StepRecord) {
+        let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
+        metrics.set("loss-rollouts", self.loss_rollouts);
+        metrics.set("loss-trace", self.loss_trace);
+        metrics.set("sampled-tokens", self.sampled_tokens as f64);
+        metrics.set("target-tokens", self.target_tokens as f64);
+        metrics.set("clipped", share(self.clipped_tokens, self.sampled_tokens));
+        metrics.set("reasoning-logprob", self.reasoning_logprob);
+        metrics.set("calls-logprob", self.calls_logprob);
+        metrics.set("trace-lift-positive", self.lift.positive);
+        metrics.set("trace-lift-negative", self.lift.negative);
+        metrics.set("privilege-gap", self.lift.privilege_gap);
+        metrics.set("sampler-gap", self.sampler_gap);
+        metrics.set("entropy", self.entropy);
+        metrics.set("tree-tokens", self.tree_tokens as f64);
+        let saved = share(
+            self.unshared_tokens - self.tree_tokens,
+            self.unshared_tokens,
+        );
+        metrics.set("tokens-shared", saved);
+        metrics.set("grad-norm", self.grad_norm);
+        metrics.set("skipped", f64::from(!self.applied));
+    }
+}
+
+/// What one sample adds to an [`Update`].
+#[derive(Default)]
+struct Tally {
+    loss_rollouts: f64,
+    loss_trace: f64,
+    clipped: usize,
+    reasoning: (f64, usize),
+    calls: (f64, usize),
+    entropy: f64,
+    gap: Option<f64>,
+    /// Under the trace, under the prompt, advantage: of conditioned rollouts.
+    lift: [Vec<f32>; 3],
+}
+
+impl Learner {
+    /// A learner for models of `model`'s layout.
+    pub fn new(
+        model: &Model,
+        optimizer: OptimizerConfig,
+        objective: objective::Config,
+        keep: Keep,
+    ) -> Self {
+        let layout = &model.parameters.layout;
+        let worker = || Worker {
+            buffers: Buffers::default(),
+            gradient: vec![0.0; layout.len],
+        };
+        Self {
+            optimizer: Optimizer::new(optimizer, layout),
+            objective,
+            keep,
+            workers: (0..rayon::current_num_threads())
+                .map(|_| worker())
+                .collect(),
+        }
+    }
+
+    /// Scores, evaluates the objective, differentiates and steps. `old` are the
+    /// log-probabilities that ratios are taken against, for each sample and target; without
+    /// them, the ones scored now: every ratio is then exactly 1.
+    pub fn update(
+        &mut self,
+        model: &mut Model,
+        batch: &Batch,
+        old: Option<&[Vec<f32>]>,
+        rate: f32,
+    ) -> Update {
+        let tallies = self.gradient(model, batch, old);
+        let (first, others) = self.workers.split_at_mut(1);
+        for other in others {
+            let parts = first[0].gradient.iter_mut().zip(&other.gradient);
+            parts.for_each(|(sum, part)| *sum += part);
+        }
+        let gradient = &first[0].gradient;
+        let stats = (self.optimizer).step(&mut model.parameters.data, gradient, rate);
+        summary(batch, &tallies, stats)
+    }
+
+    /// Log-probabilities of every sample's targets under the weights as they are.
+    pub fn score(&mut self, model: &Model, batch: &Batch) -> Vec<Vec<f32>> {
+        self.over(batch, |worker, i, threads| {
+            let sample = &batch.samples[i];
+            let buffers = &mut worker.buffers;
+            let pass = model.forward(
+                &sample.tree,
+                &sample.targets,
+                Keep::Nothing,
+                threads,
+                buffers,
+            );
+            let logprobs = pass.logprobs.clone();
+            pass.finish(buffers);
+            logprobs
+        })
+    }
+
+    /// Leaves the batch's gradient in the workers' parts.
+    fn gradient(&mut self, model: &Model, batch: &Batch, old: Option<&[Vec<f32>]>) -> Vec<Tally> {
+        let (objective, keep) = (self.objective, self.keep);
+        for worker in &mut self.workers {
+            worker.gradient.fill(0.0);
+        }
+        self.over(batch, |worker, i, threads| {
+            let sample = &batch.samples[i];
+            let Worker { buffers, gradient } = worker;
+            let pass = model.forward(&sample.tree, &sample.targets, keep, threads, buffers);
+            let old = old.map(|old| &old[i][..]);
+            let (stream, tally) = evaluate(&objective, batch, sample, &pass, old);
+            let coefficients: Vec<Coefficient> = (stream.coefficients().into_iter())
+                .map(|logprob| Coefficient {
+                    logprob,
+                    entropy: 0.0,
+                })
+                .collect();
+            pass.backward(&coefficients, gradient, buffers);
+            tally
+        })
+    }
+
+    /// Runs `work` over all samples: side by side where there are enough of them, else one
+    /// after another with all threads in each. Which worker has which sample depends on the
+    /// batch alone, so that sums are the same to the last bit. Results are in sample order.
+    fn over<T: Send>(
+        &mut self,
+        batch: &Batch,
+        work: impl Fn(&mut Worker, usize, Threads) -> T + Sync,
+    ) -> Vec<T> {
+        let samples = &batch.samples;
+        if samples.len() < self.workers.len() {
+            let worker = &mut self.workers[0];
+            let one = |i| work(&mut *worker, i, Threads::All);
+            return (0..samples.len()).map(one).collect();
+        }
+        let shares = shares(samples, self.workers.len());
+        let mut results: Vec<(usize, T)> = (self.workers.par_iter_mut().zip(shares))
+            .flat_map_iter(|(worker, share)| {
+                let one = |i: usize| (i, work(worker, i, Threads::One));
+                share.into_iter().map(one).collect::<Vec<_>>()
+            })
+            .collect();
+        results.sort_by_key(|(i, _)| *i);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+}
+
+/// Deals samples out to workers, the longest first, each to the one with the least to do.
+fn shares(samples: &[Sample], workers: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(samples[i].tree.len()));
+    let mut shares = vec![(0, Vec::new()); workers];
+    for i in order {
+        let share = (shares.iter_mut().min_by_key(|(load, _)| *load)).expect("a worker");
+        share.0 += samples[i].tree.len();
+        share.1.push(i);
+    }
+    shares.into_iter().map(|(_, share)| share).collect()
+}
+
+/// The objectives of one sample, summed into one stream over its targets.
+fn evaluate(
+    config: &objective::Config,
+    batch: &Batch,
+    sample: &Sample,
+    pass: &model::Pass<'_>,
+    old: Option<&[f32]>,
+) -> (Stream, Tally) {
+    let mut stream = Stream::new(sample.targets.len());
+    let mut tally = Tally::default();
+    let gather = |from: &[f32], places: &[usize]| -> Vec<f32> {
+        places.iter().map(|&place| from[place]).collect()
+    };
+
+    let rollouts = &sample.rollouts;
+    let now = gather(&pass.logprobs, &rollouts.places);
+    let old = match (config.ratio_old, old) {
+        (RatioOld::Prompt, _) if rollouts.conditioned => rollouts.sampled.clone(),
+        (_, Some(old)) => gather(old, &rollouts.places),
+        (_, None) => now.clone(),
+    };
+    let surrogate = clipped_surrogate(&now, &old, &rollouts.advantages, config.clip());
+    let share = 1.0 / batch.sampled_tokens.max(1) as f64;
+    stream.add(
+        &rollouts.places,
+        surrogate.loss,
+        &surrogate.coefficients,
+        share,
+    );
+    tally.loss_rollouts = share * surrogate.loss;
+    tally.clipped = surrogate.clipped;
+    tally.entropy = (rollouts.places.iter())
+        .map(|&place| f64::from(pass.entropies[place]))
+        .sum();
+    if rollouts.conditioned {
+        tally.lift = [now, rollouts.sampled.clone(), rollouts.advantages.clone()];
+    } else {
+        let pairs = now.iter().zip(&rollouts.sampled);
+        let gaps = pairs.map(|(now, sampled)| f64::from((now - sampled).abs()));
+        tally.gap = gaps.reduce(f64::max);
+    }
+
+    let imitation = &sample.imitation;
+    let (counts, progress) = (batch.target_counts, batch.progress);
+    let weights = component_weights(&imitation.targets, counts, &config.sft, progress);
+    let logprobs = gather(&pass.logprobs, &imitation.places);
+    let likelihood = weighted_nll(&logprobs, &weights);
+    stream.add(
+        &imitation.places,
+        likelihood.loss,
+        &likelihood.coefficients,
+        1.0,
+    );
+    tally.loss_trace = likelihood.loss;
+    for (&logprob, target) in logprobs.iter().zip(&imitation.targets) {
+        let sum = match target {
+            Some(objective::Target::Reasoning) => &mut tally.reasoning,
+            Some(objective::Target::Call) => &mut tally.calls,
+            None => continue,
+        };
+        *sum = (sum.0 + f64::from(logprob), sum.1 + 1);
+    }
+    (stream, tally)
+}
+
+fn summary(batch: &Batch, tallies: &[Tally], stats: StepStats) -> Update {
+    let mean = |of: fn(&Tally) -> (f64, usize)| {
+        let (sum, count) =
+            (tallies.iter().map(of)).fold((0.0, 0), |(sum, count), (s, n)| (sum + s, count + n));
+        (count > 0).then(|| sum / count as f64)
+    };
+    let lift = [0, 1, 2].map(|i| -> Vec<f32> {
+        let all = tallies.iter().flat_map(|tally| &tally.lift[i]);
+        all.copied().collect()
+    });
+    let samples = || batch.samples.iter();
+    Update {
+        loss_rollouts: tallies.iter().map(|tally| tally.loss_rollouts).sum(),
+        loss_trace: tallies.iter().map(|tally| tally.loss_trace).sum(),
+        sampled_tokens: batch.sampled_tokens,
+        clipped_tokens: tallies.iter().map(|tally| tally.clipped).sum(),
+        target_tokens: batch.target_counts.reasoning + batch.target_counts.calls,
+        reasoning_logprob: mean(|tally| tally.reasoning),
+        calls_logprob: mean(|tally| tally.calls),
+        lift: trace_lift(&lift[0], &lift[1], &lift[2]),
+        sampler_gap: tallies
+            .iter()
+            .filter_map(|tally| tally.gap)
+            .reduce(f64::max),
+        entropy: (batch.sampled_tokens > 0).then(|| {
+            let sum: f64 = tallies.iter().map(|tally| tally.entropy).sum();
+            sum / batch.sampled_tokens as f64
+        }),
+        tree_tokens: samples().map(|sample| sample.tree.len()).sum(),
+        unshared_tokens: samples().map(|sample| sample.unshared_tokens).sum(),
+        grad_norm: f64::from(stats.grad_norm),
+        applied: stats.applied,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chat::Chat;
+    use env::{Suite, world};
+    use episode::{Author, Group, Score};
+    use model::{Preset, init};
+
+    use super::*;
+    use crate::batch::Example;
+
+    fn model(chat: &Chat) -> Model {
+        let mut architecture = Preset::Tiny.architecture(chat.vocab_size());
+        architecture.hidden_size = 32;
+        architecture.intermediate_size = 48;
+        architecture.layers = 2;
+        architecture.heads = 1;
+        architecture.kv_heads = 1;
+        let parameters = init(&architecture, 7);
+        Model::new(architecture, parameters)
+    }
+
+    /// Traces as if they were rollouts, the `i`-th of a group with reward `i`.
+    fn groups(chat: &Chat, world: &world::World) -> Vec<Group> {
+        let tasks = world.suite.tasks();
+        let of = |(task, trace): (&episode::Task, &episode::Trace)| {
+            let expert = chat.expert(task, trace).expect("a trace in tokens");
+            let prompt_tokens = expert.prompt_tokens();
+            let segments = expert.into_segments();
+            let episode = |sample: usize| {
+                let mut segments = segments.clone();
+                // Rollouts of one task agree at first and then differ.
+                let tokens = &mut segments[0].tokens;
+                let last = tokens.len() - 1;
+                tokens[last - 3] = sample as u32;
+                episode::Episode {
+                    task: task.id.clone(),
+                    scenario: task.scenario.clone(),
+                    sample,
+                    seed: episode::Seed(0),
+                    stop: episode::StopReason::Answered,
+                    score: Score {
+                        reward: sample as f64,
+                        ..Score::default()
+                    },
+                    prompt_tokens,
+                    turns: Vec::new(),
+                    segments,
+                }
+            };
+            Group {
+                task: task.id.clone(),
+                episodes: (0..3).map(episode).collect(),
+            }
+        };
+        tasks.iter().zip(&world.traces).map(of).collect()
+    }
+
+    /// Four tasks: two under the trace, two anchored.
+    fn batch(chat: &Chat) -> (Batch, Vec<Group>) {
+        let world = world::generate(&world::Config {
+            tasks: 4,
+            ..world::Config::default()
+        });
+        let groups = groups(chat, &world);
+        let examples: Vec<_> = (world.suite.tasks().iter().zip(&world.traces).zip(&groups))
+            .enumerate()
+            .map(|(i, ((task, trace), group))| Example {
+                task,
+                trace: Some(trace),
+                group: Some(group),
+                anchored: i % 2 == 0,
+                repeated: false,
+            })
+            .collect();
+        let config = objective::Config::default();
+        let batch = Batch::build(chat, &examples, "Again.", 0.5, &config).expect("a batch");
+        (batch, groups)
+    }
+
+    fn chat() -> Chat {
+        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../base");
+        Chat::load(&base, chat::Config::default()).expect("the base's tokenizer loads")
+    }
+
+    fn learner(model: &Model) -> Learner {
+        let (optimizer, objective) = (OptimizerConfig::default(), objective::Config::default());
+        Learner::new(model, optimizer, objective, Keep::All)
+    }
+
+    fn gradient(model: &Model, batch: &Batch, old: Option<&[Vec<f32>]>) -> Vec<f32> {
+        let mut learner = learner(model);
+        learner.gradient(model, batch, old);
+        let mut sum = vec![0.0; model.parameters.data.len()];
+        for worker in &learner.workers {
+            sum.iter_mut()
+                .zip(&worker.gradient)
+                .for_each(|(s, g)| *s += g);
+        }
+        sum
+    }
+
+    #[test]
+    fn a_batch_cut_differently_gives_the_same_gradient() {
+        let chat = chat();
+        let model = model(&chat);
+        let (whole, _) = batch(&chat);
+        let expected = gradient(&model, &whole, None);
+        let largest = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
+        assert!(largest > 0.0);
+        for cut in 1..4 {
+            let mut sum = vec![0.0; expected.len()];
+            let (mut left, _) = batch(&chat);
+            let right = left.samples.split_off(cut);
+            for samples in [left.samples, right] {
+                let part = Batch {
+                    samples,
+                    ..whole_counts(&whole)
+                };
+                let part = gradient(&model, &part, None);
+                sum.iter_mut().zip(part).for_each(|(s, g)| *s += g);
+            }
+            for (got, expected) in sum.iter().zip(&expected) {
+                assert!((got - expected).abs() <= 1e-5 * largest, "cut at {cut}");
+            }
+        }
+    }
+
+    /// The counts that a loss is divided by, without the samples.
+    fn whole_counts(batch: &Batch) -> Batch {
+        Batch {
+            samples: Vec::new(),
+            ..*batch
+        }
+    }
+
+    #[test]
+    fn a_scoring_pass_repeats_the_training_pass_to_the_last_bit() {
+        let chat = chat();
+        let model = model(&chat);
+        let (batch, _) = batch(&chat);
+        let old = learner(&model).score(&model, &batch);
+        // Were any ratio not exactly 1, its coefficient would differ.
+        assert!(gradient(&model, &batch, Some(&old)) == gradient(&model, &batch, None));
+    }
+
+    #[test]
+    fn observations_carry_no_loss_and_are_attended_to() {
+        let chat = chat();
+        let mut model = model(&chat);
+        let (batch, groups) = batch(&chat);
+        for (sample, group) in batch.samples.iter().zip(&groups) {
+            let sampled: usize = (group.episodes.iter())
+                .flat_map(|e| &e.segments[0].authors)
+                .filter(|author| **author == Author::Policy)
+                .count();
+            assert_eq!(sample.rollouts.places.len(), sampled);
+        }
+        // Another observation, the same policy tokens: what follows is predicted otherwise.
+        for value in &mut model.parameters.data {
+            *value *= 3.0; // a random model hardly attends
+        }
+        let last_logprob = |tokens: &[u32]| {
+            let (tree, _) = model::TokenTree::from_sequences(&[tokens]);
+            let buffers = &mut Buffers::default();
+            let targets = [tree.len() - 1];
+            let pass = model.forward(&tree, &targets, Keep::Nothing, Threads::One, buffers);
+            pass.logprobs[0]
+        };
+        let segment = &groups[0].episodes[0].segments[0];
+        let observed = (segment.authors.iter()).position(|author| *author == Author::Tool);
+        let mut tokens = segment.tokens.clone();
+        let before = last_logprob(&tokens);
+        tokens[observed.expect("a tool answered")] += 1;
+        assert_ne!(last_logprob(&tokens), before);
+    }
+}

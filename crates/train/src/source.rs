@@ -1,0 +1,146 @@
+//! Which tasks each step trains on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use env::{Suite, world};
+use episode::{Seed, Task, Trace};
+use rand::RngExt;
+
+/// Where a run's tasks come from.
+pub enum Source {
+    /// A fixed set, gone through in a new order each epoch.
+    Fixed {
+        /// Whose tasks they are.
+        suite: Arc<dyn Suite>,
+        /// By task id.
+        traces: HashMap<String, Trace>,
+        /// Places in the suite of the tasks that are drawn.
+        tasks: Vec<usize>,
+    },
+    /// An endless stream of generated tasks, none drawn twice.
+    Stream(world::Config),
+}
+
+/// The tasks of one step.
+pub struct Drawn {
+    /// The suite that the tasks belong to.
+    pub suite: Arc<dyn Suite>,
+    /// Each task with its trace, if it has one.
+    pub tasks: Vec<(Task, Option<Trace>)>,
+}
+
+impl Source {
+    /// A fixed set. Where `traced_only`, tasks without a finished trace are never drawn.
+    pub fn fixed(suite: Arc<dyn Suite>, traces: Vec<Trace>, traced_only: bool) -> Self {
+        let traces: HashMap<String, Trace> = (traces.into_iter())
+            .filter(|trace| trace.answer.is_some())
+            .map(|trace| (trace.task.clone(), trace))
+            .collect();
+        let tasks = (suite.tasks().iter().enumerate())
+            .filter(|(_, task)| !traced_only || traces.contains_key(&task.id))
+            .map(|(place, _)| place)
+            .collect();
+        Self::Fixed {
+            suite,
+            traces,
+            tasks,
+        }
+    }
+
+    /// How many different tasks there are; `None` for no end.
+    pub fn len(&self) -> Option<usize> {
+        match self {
+            Self::Fixed { tasks, .. } => Some(tasks.len()),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// Whether there is nothing to draw.
+    pub fn is_empty(&self) -> bool {
+        self.len() == Some(0)
+    }
+
+    /// A digest of what there is to draw, to notice other data by.
+    pub(crate) fn digest(&self) -> String {
+        let seed = match self {
+            Self::Stream(config) => Seed(0).named(&format!("{config:?}")),
+            Self::Fixed { suite, tasks, .. } => {
+                (tasks.iter()).fold(Seed(0), |seed, &task| seed.named(&suite.tasks()[task].id))
+            }
+        };
+        format!("{:016x}", seed.0)
+    }
+
+    /// The `count` tasks of step `step`. They depend on nothing but the arguments.
+    pub fn draw(&self, step: u64, count: usize, seed: Seed) -> Drawn {
+        let first = step * count as u64;
+        match self {
+            Self::Stream(config) => {
+                let world = world::generate_range(config, first..first + count as u64);
+                let tasks = world.suite.tasks().iter().cloned();
+                Drawn {
+                    tasks: tasks.zip(world.traces.into_iter().map(Some)).collect(),
+                    suite: Arc::new(world.suite),
+                }
+            }
+            Self::Fixed {
+                suite,
+                traces,
+                tasks,
+            } => {
+                let mut order = (0, shuffled(tasks, seed.child(0)));
+                let of_draw = |draw: u64| {
+                    let (epoch, place) = (draw / tasks.len() as u64, draw % tasks.len() as u64);
+                    if order.0 != epoch {
+                        order = (epoch, shuffled(tasks, seed.child(epoch)));
+                    }
+                    let task = suite.tasks()[order.1[place as usize]].clone();
+                    let trace = traces.get(&task.id).cloned();
+                    (task, trace)
+                };
+                Drawn {
+                    tasks: (first..first + count as u64).map(of_draw).collect(),
+                    suite: Arc::clone(suite),
+                }
+            }
+        }
+    }
+}
+
+/// Fisher and Yates' shuffle.
+fn shuffled(tasks: &[usize], seed: Seed) -> Vec<usize> {
+    let mut order = tasks.to_vec();
+    let mut random = model::rng(seed.0);
+    for i in (1..order.len()).rev() {
+        order.swap(i, random.random_range(0..=i));
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_draws_every_task_once_and_the_next_in_another_order() {
+        let world = world::generate(&world::Config {
+            tasks: 6,
+            ..world::Config::default()
+        });
+        let source = Source::fixed(Arc::new(world.suite), world.traces, true);
+        let ids = |step| -> Vec<String> {
+            let drawn = source.draw(step, 3, Seed(4));
+            drawn.tasks.into_iter().map(|(task, _)| task.id).collect()
+        };
+        let epoch = |first| [ids(first), ids(first + 1)].concat();
+        let (one, two) = (epoch(0), epoch(2));
+        assert_ne!(one, two);
+        for mut ids in [one, two] {
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), 6);
+        }
+        assert_eq!(ids(3), ids(3));
+    }
+}

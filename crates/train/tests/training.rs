@@ -1,0 +1,211 @@
+//! Whole runs of a tiny model on a few tasks of the tool world.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::Chat;
+use env::{Suite, world};
+use episode::{EvaluationMode, Seed, Task};
+use model::{Model, Preset, init};
+use objective::Algorithm;
+use train::{Checkpoint, Parts, RunFolder, Settings, Source, Trainer};
+
+fn chat() -> Chat {
+    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../base");
+    Chat::load(&base, chat::Config::default()).expect("the base's tokenizer loads")
+}
+
+fn world(tasks: usize) -> world::World {
+    world::generate(&world::Config {
+        tasks,
+        distractors: [1, 1],
+        error_rate: 0.0,
+        scenarios: [1.0, 0.0, 0.0, 0.0],
+        ..world::Config::default()
+    })
+}
+
+fn settings(algorithm: Algorithm, steps: u64) -> Settings {
+    Settings {
+        seed: Seed(3),
+        train: train::Config {
+            steps,
+            prompts_per_step: 2,
+            ..train::Config::default()
+        },
+        rollout: rollout::Config {
+            group_size: 4,
+            max_turns: 4,
+            max_turn_tokens: 64,
+            max_tokens: 512,
+            ..rollout::Config::default()
+        },
+        objective: objective::Config {
+            algorithm,
+            ..objective::Config::default()
+        },
+        optimizer: model::OptimizerConfig {
+            learning_rate: 1e-2,
+            ..model::OptimizerConfig::default()
+        },
+        schedule: model::Schedule::default(),
+    }
+}
+
+fn parts(settings: Settings, tasks: usize) -> Parts {
+    let chat = chat();
+    let mut architecture = Preset::Tiny.architecture(chat.vocab_size());
+    architecture.hidden_size = 64;
+    architecture.intermediate_size = 96;
+    architecture.layers = 2;
+    architecture.heads = 2;
+    architecture.kv_heads = 1;
+    let parameters = init(&architecture, 7);
+    let world = world(tasks);
+    Parts {
+        settings,
+        model: Model::new(architecture, parameters),
+        chat,
+        source: Source::fixed(Arc::new(world.suite), world.traces, false),
+        companions: Vec::new(),
+        clock: Arc::new(|| Duration::ZERO),
+    }
+}
+
+fn begin(folder: &Path, settings: Settings, tasks: usize) -> Trainer {
+    let folder = RunFolder::create(folder, "").expect("a new folder");
+    Trainer::new(parts(settings, tasks), folder).expect("parts that fit")
+}
+
+fn train_to(trainer: &mut Trainer, step: u64) {
+    while trainer.step < step {
+        trainer.step().expect("a step");
+    }
+}
+
+fn read(folder: &Path, name: &str) -> String {
+    std::fs::read_to_string(folder.join(name)).expect(name)
+}
+
+#[test]
+fn a_tiny_model_learns_two_tasks_to_full_reward() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trainer = begin(folder.path(), settings(Algorithm::Pact, 60), 2);
+    let world = world(2);
+    let tasks: Vec<&Task> = world.suite.tasks().iter().collect();
+    let f1 = |trainer: &Trainer| {
+        let found = trainer.evaluate(&world.suite, &tasks, EvaluationMode::Greedy);
+        found.expect("an evaluation").metrics["solve-f1"]
+    };
+    assert_eq!(f1(&trainer), 0.0, "a random model solves nothing");
+    train_to(&mut trainer, 60);
+    assert_eq!(f1(&trainer), 1.0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_episodes_byte_for_byte() {
+    let run = || {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut trainer = begin(folder.path(), settings(Algorithm::Pact, 4), 5);
+        train_to(&mut trainer, 4);
+        (
+            read(folder.path(), "episodes.jsonl"),
+            read(folder.path(), "metrics.jsonl"),
+            trainer.model.parameters.data.clone(),
+        )
+    };
+    let (one, two) = (run(), run());
+    assert!(one.0.lines().count() == 4 * 2 * 4);
+    assert!(one == two);
+}
+
+#[test]
+fn a_resumed_run_equals_an_unbroken_one() {
+    let unbroken = tempfile::tempdir().expect("a folder");
+    let mut whole = begin(unbroken.path(), settings(Algorithm::Pact, 6), 5);
+    train_to(&mut whole, 6);
+
+    let broken = tempfile::tempdir().expect("a folder");
+    let mut first = begin(broken.path(), settings(Algorithm::Pact, 6), 5);
+    train_to(&mut first, 3);
+    first.checkpoint(false).expect("a checkpoint");
+    train_to(&mut first, 5); // lost with the crash
+    drop(first);
+
+    let checkpoint = Checkpoint::latest(broken.path()).expect("a folder that opens");
+    let checkpoint = checkpoint.expect("a checkpoint");
+    assert_eq!(checkpoint.state.step, 3);
+    let folder = RunFolder::reopen(broken.path(), 3, false).expect("a run's folder");
+    let parts = parts(settings(Algorithm::Pact, 6), 5);
+    let mut second = Trainer::resume(parts, folder, &checkpoint).expect("a run that goes on");
+    train_to(&mut second, 6);
+
+    assert!(whole.model.parameters.data == second.model.parameters.data);
+    for name in ["episodes.jsonl", "metrics.jsonl"] {
+        assert_eq!(
+            read(unbroken.path(), name),
+            read(broken.path(), name),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_run_does_not_resume_over_other_tasks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let trainer = begin(folder.path(), settings(Algorithm::Sft, 6), 5);
+    trainer.checkpoint(false).expect("a checkpoint");
+    let checkpoint = Checkpoint::latest(folder.path()).expect("a folder that opens");
+    let reopened = RunFolder::reopen(folder.path(), 0, false).expect("a run's folder");
+    let other = parts(settings(Algorithm::Sft, 6), 4);
+    let error = Trainer::resume(other, reopened, &checkpoint.expect("a checkpoint"));
+    let error = error.err().expect("other tasks").to_string();
+    assert!(error.contains("other tasks"), "{error}");
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_leaves_the_last_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trainer = begin(folder.path(), settings(Algorithm::Sft, 6), 5);
+    let good = trainer.checkpoint(false).expect("a checkpoint");
+    train_to(&mut trainer, 1);
+    // Something that is no folder lies where the next one would be made.
+    std::fs::write(folder.path().join("checkpoints/partial.tmp"), "").expect("a file");
+    let error = trainer.checkpoint(false).expect_err("no room").to_string();
+    assert!(error.contains("partial.tmp"), "{error}");
+    let latest = Checkpoint::latest(folder.path()).expect("a folder that opens");
+    assert_eq!(latest.expect("the last one").path, good);
+}
+
+#[test]
+fn the_first_inner_step_clips_nothing_and_the_sampler_agrees_with_the_trainer() {
+    for algorithm in [Algorithm::Grpo, Algorithm::Pact] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut trainer = begin(folder.path(), settings(algorithm, 2), 5);
+        let report = trainer.step().expect("a step");
+        assert_eq!(report.metrics.get("clipped"), Some(0.0));
+        if let Some(gap) = report.update.sampler_gap {
+            assert!(gap < 1e-4, "sampler and trainer differ by {gap}");
+        }
+        assert!(report.update.tree_tokens < report.update.unshared_tokens);
+    }
+}
+
+#[test]
+fn several_updates_on_a_batch_take_the_old_logprobs_from_before_the_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut several = settings(Algorithm::Grpo, 2);
+    several.train.inner_epochs = 3;
+    several.train.mini_batches = 2;
+    several.optimizer.learning_rate = 0.0;
+    let mut trainer = begin(folder.path(), several, 5);
+    let report = trainer.step().expect("a step");
+    // Weights stand still, so every ratio stays exactly 1 in all six updates.
+    assert_eq!(report.metrics.get("clipped"), Some(0.0));
+    let once = tempfile::tempdir().expect("a folder");
+    let mut one = settings(Algorithm::Grpo, 2);
+    one.optimizer.learning_rate = 0.0;
+    let single = begin(once.path(), one, 5).step().expect("a step").update;
+    assert_eq!(report.update.sampled_tokens, 3 * single.sampled_tokens);
+}
