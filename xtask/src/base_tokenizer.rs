@@ -296,7 +296,8 @@ mod tests {
         let stems = lexicon::RELATIONS.into_iter().chain([lexicon::REGISTRY]);
         for (i, stem) in stems.enumerate() {
             for j in 0..lexicon::SYLLABLES {
-                let suffix = lexicon::suffix(j, (i + j) % lexicon::SYLLABLES);
+                let provider = lexicon::provider(j, (i + j) % lexicon::SYLLABLES);
+                let suffix = format!("_{provider}");
                 let expected = [stem, &suffix[..4], &suffix[4..]];
                 let within = |text: String, at: usize| {
                     assert_eq!(tokens(&tokenizer, &text)[at..at + 3], expected, "{text}");

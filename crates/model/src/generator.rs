@@ -5,7 +5,7 @@
 //! and observations are computed by sequence, and single steps in tiles of one fixed height.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use multiversion::multiversion;
 use rand_chacha::ChaCha8Rng;
@@ -21,13 +21,15 @@ use crate::{Model, Threads};
 const TILE: usize = 16;
 /// Rows of a prompt or observation that are computed together.
 const SPAN: usize = 64;
+/// Longer prompts are computed one after another with all threads, shorter ones side by side.
+const LONG: usize = 1024;
 
 /// Samples from a model whose weights stand still meanwhile.
 pub struct Generator<'m> {
     decoder: Decoder<'m>,
     sampling: Sampling,
     stop_tokens: Vec<u32>,
-    prompts: Vec<(Arc<[u32]>, Weak<Cache>)>,
+    prompts: Vec<Weak<Prompt>>,
     sequences: BTreeMap<usize, Sequence>,
 }
 
@@ -44,8 +46,14 @@ pub struct Sampled {
     pub stopped: bool,
 }
 
+/// What the sequences of a group begin with, computed before their first step.
+struct Prompt {
+    tokens: Vec<u32>,
+    cache: OnceLock<Cache>,
+}
+
 struct Sequence {
-    prompt: Arc<Cache>,
+    prompt: Arc<Prompt>,
     own: Cache,
     /// Tokens that the caches hold.
     cached: Vec<u32>,
@@ -105,22 +113,41 @@ impl<'m> Generator<'m> {
         self.sequences.insert(sequence, state);
     }
 
-    /// The cache of a shared prompt: the one that a living sequence has, or a new one.
-    fn prompt(&mut self, tokens: &[u32]) -> Arc<Cache> {
-        self.prompts.retain(|(_, cache)| cache.strong_count() > 0);
-        let known = self.prompts.iter().find(|(known, _)| **known == *tokens);
-        if let Some(cache) = known.and_then(|(_, cache)| cache.upgrade()) {
-            return cache;
+    /// The shared prompt of these tokens: the one that a living sequence has, or a new one.
+    fn prompt(&mut self, tokens: &[u32]) -> Arc<Prompt> {
+        self.prompts.retain(|prompt| prompt.strong_count() > 0);
+        let mut known = self.prompts.iter().filter_map(Weak::upgrade);
+        if let Some(prompt) = known.find(|known| known.tokens == tokens) {
+            return prompt;
         }
-        let mut cache = Cache::new(&self.decoder, 0);
-        self.decoder.extend(None, &mut cache, tokens, Threads::All);
-        let cache = Arc::new(cache);
-        self.prompts.push((tokens.into(), Arc::downgrade(&cache)));
-        cache
+        let prompt = Arc::new(Prompt {
+            tokens: tokens.to_vec(),
+            cache: OnceLock::new(),
+        });
+        self.prompts.push(Arc::downgrade(&prompt));
+        prompt
+    }
+
+    /// Computes the prompts that are new.
+    fn compute_prompts(&self) {
+        let known = self.prompts.iter().filter_map(Weak::upgrade);
+        let new = known.filter(|prompt| prompt.cache.get().is_none());
+        let (long, short): (Vec<_>, Vec<_>) = new.partition(|p| p.tokens.len() > LONG);
+        let compute = |prompt: &Arc<Prompt>, threads| {
+            prompt.cache.get_or_init(|| {
+                let mut cache = Cache::new(&self.decoder, 0);
+                self.decoder
+                    .extend(None, &mut cache, &prompt.tokens, threads);
+                cache
+            });
+        };
+        short.par_iter().for_each(|p| compute(p, Threads::One));
+        long.iter().for_each(|p| compute(p, Threads::All));
     }
 
     /// Every turn in progress advances by one token; returns those that ended, by sequence.
     pub fn step(&mut self) -> Vec<Sampled> {
+        self.compute_prompts();
         let (decoder, sampling, stops) = (&self.decoder, &self.sampling, &self.stop_tokens);
         let mut live: Vec<&mut Sequence> = (self.sequences.values_mut())
             .filter(|s| s.turn.is_some())
@@ -156,13 +183,24 @@ impl<'m> Generator<'m> {
     }
 }
 
+impl Prompt {
+    fn cache(&self) -> &Cache {
+        self.cache.get().expect("a prompt is computed first")
+    }
+}
+
 impl Sequence {
     /// Computes all pending tokens but the last.
     fn catch_up(&mut self, decoder: &Decoder<'_>) {
         let turn = self.turn.as_mut().expect("only live sequences catch up");
         let late: Vec<u32> = turn.pending.drain(..turn.pending.len() - 1).collect();
         if !late.is_empty() {
-            decoder.extend(Some(&self.prompt), &mut self.own, &late, Threads::One);
+            decoder.extend(
+                Some(self.prompt.cache()),
+                &mut self.own,
+                &late,
+                Threads::One,
+            );
             self.cached.extend(late);
         }
     }
@@ -369,7 +407,7 @@ impl<'m> Decoder<'m> {
             sequence.own.reserve(1);
             sequence.own.len += 1;
             contexts.push(Context {
-                prompt: Some(&sequence.prompt),
+                prompt: Some(sequence.prompt.cache()),
                 own: &mut sequence.own,
             });
         }

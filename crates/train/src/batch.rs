@@ -56,6 +56,8 @@ pub struct Sample {
     pub imitation: Imitation,
     /// Tokens of its sequences if none were shared.
     pub unshared_tokens: usize,
+    /// Tokens of its trace, prompt not counted.
+    pub trace_tokens: usize,
 }
 
 /// What one update is made of. Counts are over the whole batch; each loss is divided by its
@@ -113,6 +115,7 @@ impl Batch {
 struct Rows {
     rows: Vec<Row>,
     conditioned: bool,
+    trace_tokens: usize,
 }
 
 impl Rows {
@@ -126,6 +129,7 @@ impl Rows {
         let mut all = Self {
             rows: Vec::new(),
             conditioned: false,
+            trace_tokens: 0,
         };
         let mut context = None;
         if let (Some(trace), true) = (example.trace, config.algorithm != Algorithm::Grpo) {
@@ -133,6 +137,7 @@ impl Rows {
             for segment in expert.segments() {
                 all.imitate(chat, segment, &[], 0, progress, config);
             }
+            all.trace_tokens = expert.context().len() - expert.prompt_tokens();
             let is_one_segment = expert.segments().len() == 1;
             expert.push_user(again)?;
             if example.repeated && is_one_segment {
@@ -238,6 +243,7 @@ impl Rows {
             }
         }
         Sample {
+            trace_tokens: self.trace_tokens,
             unshared_tokens: sequences.iter().map(|s| s.len()).sum(),
             tree,
             targets,

@@ -47,6 +47,8 @@ pub struct Update {
     pub sampler_gap: Option<f64>,
     /// Mean entropy of the rollouts' distributions, in nats.
     pub entropy: Option<f64>,
+    /// Mean tokens of a trace.
+    pub trace_tokens: Option<f64>,
     /// Tokens that were computed.
     pub tree_tokens: usize,
     /// Tokens that would have been computed without sharing.
@@ -75,6 +77,7 @@ impl Update {
         self.calls_logprob = self.calls_logprob.or(later.calls_logprob);
         self.sampler_gap = self.sampler_gap.or(later.sampler_gap);
         self.entropy = self.entropy.or(later.entropy);
+        self.trace_tokens = self.trace_tokens.or(later.trace_tokens);
         if first {
             self.lift = later.lift;
         }
@@ -95,6 +98,7 @@ impl Update {
         metrics.set("privilege-gap", self.lift.privilege_gap);
         metrics.set("sampler-gap", self.sampler_gap);
         metrics.set("entropy", self.entropy);
+        metrics.set("trace-tokens", self.trace_tokens);
         metrics.set("tree-tokens", self.tree_tokens as f64);
         let saved = share(
             self.unshared_tokens - self.tree_tokens,
@@ -320,6 +324,10 @@ fn summary(batch: &Batch, tallies: &[Tally], stats: StepStats) -> Update {
         all.copied().collect()
     });
     let samples = || batch.samples.iter();
+    let traced: Vec<f64> = samples()
+        .filter(|sample| sample.trace_tokens > 0)
+        .map(|sample| sample.trace_tokens as f64)
+        .collect();
     Update {
         loss_rollouts: tallies.iter().map(|tally| tally.loss_rollouts).sum(),
         loss_trace: tallies.iter().map(|tally| tally.loss_trace).sum(),
@@ -337,6 +345,8 @@ fn summary(batch: &Batch, tallies: &[Tally], stats: StepStats) -> Update {
             let sum: f64 = tallies.iter().map(|tally| tally.entropy).sum();
             sum / batch.sampled_tokens as f64
         }),
+        trace_tokens: (!traced.is_empty())
+            .then(|| traced.iter().sum::<f64>() / traced.len() as f64),
         tree_tokens: samples().map(|sample| sample.tree.len()).sum(),
         unshared_tokens: samples().map(|sample| sample.unshared_tokens).sum(),
         grad_norm: f64::from(stats.grad_norm),

@@ -28,6 +28,10 @@ pub struct Config {
     pub hops: [usize; 2],
     /// Fewest and most tools that answer nothing that was asked.
     pub distractors: [usize; 2],
+    /// From how many providers the tools of a task come. A tool's name is its relation and its
+    /// provider's name, an invented word that must be read from the listing; with more than
+    /// one, it must also be told whose tool is whose.
+    pub providers: usize,
     /// How many names tools draw the name of their one parameter from, 1 to 8. With more than
     /// one, it must be read from the listing too.
     pub parameter_names: usize,
@@ -46,6 +50,7 @@ impl Default for Config {
             scenarios: [1.0; 4],
             hops: [2, 3],
             distractors: [1, 4],
+            providers: 1,
             parameter_names: 1,
             error_rate: 0.1,
         }
@@ -124,19 +129,18 @@ impl Config {
                 &default.distractors,
             ));
         }
+        if self.providers == 0 {
+            let (found, default) = (&self.providers, &default.providers);
+            return Err(wrong("providers", found, "1 or more", default));
+        }
         if !(1..=PARAMETERS.len()).contains(&self.parameter_names) {
             let expected = format!("a count within 1..={}", PARAMETERS.len());
             let (found, default) = (&self.parameter_names, &default.parameter_names);
             return Err(wrong("parameter-names", found, &expected, default));
         }
         if !(0.0..=1.0).contains(&self.error_rate) {
-            let expected = "a fraction within 0..=1";
-            return Err(wrong(
-                "error-rate",
-                &self.error_rate,
-                expected,
-                &default.error_rate,
-            ));
+            let (found, default) = (&self.error_rate, &default.error_rate);
+            return Err(wrong("error-rate", found, "a fraction within 0..=1", default));
         }
         Ok(())
     }
@@ -205,6 +209,13 @@ mod tests {
                 ..default()
             },
             "distractors",
+        );
+        check(
+            Config {
+                providers: 0,
+                ..default()
+            },
+            "providers",
         );
         check(
             Config {

@@ -35,12 +35,11 @@ pub(super) fn solve(problem: &Problem) -> Trace {
         }
     }
     let answer = problem.task.answer.clone();
+    let found = answer.as_deref().unwrap_or_default();
     Trace {
         task: problem.task.id.clone(),
         turns,
-        answer_reasoning: answer
-            .as_ref()
-            .map_or(String::new(), |found| format!("Found {found}.")),
+        answer_reasoning: format!("Found {found}."),
         answer,
     }
 }

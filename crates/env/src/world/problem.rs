@@ -173,26 +173,36 @@ impl Drawing<'_> {
             relations.push(RELATIONS.len());
         }
         relations.shuffle(&mut self.rng);
+        let providers: Vec<String> = (0..self.config.providers)
+            .map(|_| self.provider())
+            .collect();
         relations
             .into_iter()
-            .map(|relation| self.tool(relation))
+            .map(|relation| {
+                let provider = &providers[self.below(providers.len())];
+                self.tool(relation, provider)
+            })
             .collect()
     }
 
-    /// The tool for a relation; one past the last stands for the registry.
-    fn tool(&mut self, relation: usize) -> Tool {
+    /// A provider's name, of the split.
+    fn provider(&mut self) -> String {
+        loop {
+            let (first, second) = (self.below(SYLLABLES), self.below(SYLLABLES));
+            let held_out = lexicon::is_held_out_provider(first, second);
+            if held_out == (self.config.split != Split::Train) {
+                return lexicon::provider(first, second);
+            }
+        }
+    }
+
+    /// A provider's tool for a relation; one past the last stands for the registry.
+    fn tool(&mut self, relation: usize, provider: &str) -> Tool {
         let stem = RELATIONS.get(relation).copied().unwrap_or(REGISTRY);
         let by_id = self.config.family == Family::Keyed && stem != REGISTRY;
-        let suffix = loop {
-            let (first, second) = (self.below(SYLLABLES), self.below(SYLLABLES));
-            let held_out = lexicon::is_held_out_name(relation, first, second);
-            if held_out == (self.config.split != Split::Train) {
-                break lexicon::suffix(first, second);
-            }
-        };
         let what = if stem == REGISTRY { ID } else { stem };
         Tool {
-            name: format!("{stem}{suffix}"),
+            name: format!("{stem}_{provider}"),
             description: wording::description(self.below(wording::DESCRIPTIONS), what),
             parameter: if by_id {
                 ID
@@ -230,11 +240,7 @@ impl Drawing<'_> {
     /// The look-ups that solve one chain from its first person.
     fn branch(&mut self, chain: &[usize], start: &str, tools: &[Tool]) -> Vec<Step> {
         let name_of = |stem: &str| {
-            let tool = tools.iter().find(|tool| {
-                tool.name
-                    .split_once('_')
-                    .is_some_and(|(relation, _)| relation == stem)
-            });
+            let tool = tools.iter().find(|tool| tool.stem() == stem);
             tool.expect("every relation asked for has a tool")
                 .name
                 .clone()
@@ -254,8 +260,8 @@ impl Drawing<'_> {
                 });
             }
             let alias = match self.config.family {
-                Family::Plain => self.alias(),
                 Family::Keyed => None,
+                Family::Plain => self.alias(),
             };
             let result = self.person();
             let key = std::mem::replace(&mut subject, result.clone());

@@ -24,6 +24,12 @@ pub(super) struct Tool {
 }
 
 impl Tool {
+    /// The first half of its name: the relation that it looks up, or the registry.
+    pub(super) fn stem(&self) -> &str {
+        let halves = self.name.split_once('_');
+        halves.map_or(&self.name, |(stem, _)| stem)
+    }
+
     /// The tool as chat templates read it.
     pub(super) fn schema(&self) -> Value {
         let key = if self.by_id { ID } else { "name" };
