@@ -394,7 +394,7 @@ impl<'m> Pass<'m> {
 
         let (dq, dkv) = dby_head.split_at_mut(heads * size);
         let (dk, dv) = dkv.split_at_mut(a.kv_heads * size);
-        let work = |(kv, ((dq, dk), dv)): (usize, ((&mut [f32], &mut [f32]), &mut [f32]))| {
+        let work = |kv: usize, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32]| {
             for (g, dq) in dq.chunks_mut(size).enumerate() {
                 let head = kv * group + g;
                 let (q, k, v) = self.qkv_of(&by_head, head);
@@ -413,11 +413,11 @@ impl<'m> Pass<'m> {
             Threads::One => (dq.chunks_mut(group * size).zip(dk.chunks_mut(size)))
                 .zip(dv.chunks_mut(size))
                 .enumerate()
-                .for_each(work),
+                .for_each(|(kv, ((dq, dk), dv))| work(kv, dq, dk, dv)),
             Threads::All => (dq.par_chunks_mut(group * size).zip(dk.par_chunks_mut(size)))
                 .zip(dv.par_chunks_mut(size))
                 .enumerate()
-                .for_each(work),
+                .for_each(|(kv, ((dq, dk), dv))| work(kv, dq, dk, dv)),
         }
 
         let mut dprojected = buffers.take(rest.projected.len());

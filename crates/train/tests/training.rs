@@ -7,7 +7,7 @@ use std::time::Duration;
 use chat::Chat;
 use env::{Suite, world};
 use episode::{EvaluationMode, Seed, Task};
-use model::{Model, Preset, init};
+use model::{Architecture, Model, init};
 use objective::Algorithm;
 use train::{Checkpoint, Parts, RunFolder, Settings, Source, Trainer};
 
@@ -55,12 +55,15 @@ fn settings(algorithm: Algorithm, steps: u64) -> Settings {
 
 fn parts(settings: Settings, tasks: usize) -> Parts {
     let chat = chat();
-    let mut architecture = Preset::Tiny.architecture(chat.vocab_size());
-    architecture.hidden_size = 64;
-    architecture.intermediate_size = 96;
-    architecture.layers = 2;
-    architecture.heads = 2;
-    architecture.kv_heads = 1;
+    let config = format!(
+        r#"{{"model_type": "qwen3", "vocab_size": {}, "hidden_size": 64, "intermediate_size": 96,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "head_dim": 32, "rms_norm_eps": 1e-6, "rope_theta": 1000.0,
+            "tie_word_embeddings": true, "max_position_embeddings": 1024}}"#,
+        chat.vocab_size()
+    );
+    let architecture =
+        Architecture::from_json(&config, Path::new("config.json")).expect("a small decoder");
     let parameters = init(&architecture, 7);
     let world = world(tasks);
     Parts {

@@ -26,6 +26,9 @@ pub struct Config {
     pub scenarios: [f64; 4],
     /// Fewest and most relations in a chain of a multi-hop scenario.
     pub hops: [usize; 2],
+    /// How often a chain of the plain family ends with the identifier of its last person, which
+    /// the registry tells; in `0..=1`. The keyed family looks identifiers up at every hop.
+    pub identifiers: f64,
     /// Fewest and most tools that answer nothing that was asked.
     pub distractors: [usize; 2],
     /// From how many providers the tools of a task come. A tool's name is its relation and its
@@ -49,6 +52,7 @@ impl Default for Config {
             family: Family::Plain,
             scenarios: [1.0; 4],
             hops: [2, 3],
+            identifiers: 0.0,
             distractors: [1, 4],
             providers: 1,
             parameter_names: 1,
@@ -138,9 +142,14 @@ impl Config {
             let (found, default) = (&self.parameter_names, &default.parameter_names);
             return Err(wrong("parameter-names", found, &expected, default));
         }
-        if !(0.0..=1.0).contains(&self.error_rate) {
-            let (found, default) = (&self.error_rate, &default.error_rate);
-            return Err(wrong("error-rate", found, "a fraction within 0..=1", default));
+        let shares = [
+            ("identifiers", self.identifiers, default.identifiers),
+            ("error-rate", self.error_rate, default.error_rate),
+        ];
+        for (field, found, default) in shares {
+            if !(0.0..=1.0).contains(&found) {
+                return Err(wrong(field, &found, "a fraction within 0..=1", &default));
+            }
         }
         Ok(())
     }

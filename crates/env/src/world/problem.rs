@@ -24,6 +24,19 @@ const SCENARIOS: [(&str, usize, bool); 4] = [
     ("parallel_multi_hop", 2, true),
 ];
 
+/// The number of the registry's relation, from a person to an identifier.
+const REGISTRY_RELATION: usize = RELATIONS.len();
+
+/// The first half of the name of a relation's tool.
+fn stem_of(relation: usize) -> &'static str {
+    RELATIONS.get(relation).copied().unwrap_or(REGISTRY)
+}
+
+/// The word by which a relation is asked for.
+fn asked_for(relation: usize) -> &'static str {
+    RELATIONS.get(relation).copied().unwrap_or(ID)
+}
+
 /// A drawn task, with what only the environment and the expert know.
 pub(super) struct Problem {
     pub(super) task: Task,
@@ -84,7 +97,7 @@ pub(super) fn draw(config: &Config, index: u64) -> Problem {
         .iter()
         .zip(&starts)
         .map(|(chain, start)| {
-            let relations: Vec<&str> = chain.iter().map(|&r| RELATIONS[r]).collect();
+            let relations: Vec<&str> = chain.iter().map(|&r| asked_for(r)).collect();
             wording::phrase(&relations, start)
         })
         .collect();
@@ -148,6 +161,10 @@ impl Drawing<'_> {
         };
         let mut relations = self.shuffled(0..RELATIONS.len());
         relations.truncate(hops);
+        let is_plain = self.config.family == Family::Plain;
+        if is_plain && self.rng.random_bool(self.config.identifiers) {
+            relations[hops - 1] = REGISTRY_RELATION;
+        }
         relations
     }
 
@@ -170,7 +187,7 @@ impl Drawing<'_> {
             .collect();
         relations.extend(others.into_iter().take(distractors));
         if self.config.family == Family::Keyed {
-            relations.push(RELATIONS.len());
+            relations.push(REGISTRY_RELATION);
         }
         relations.shuffle(&mut self.rng);
         let providers: Vec<String> = (0..self.config.providers)
@@ -196,11 +213,11 @@ impl Drawing<'_> {
         }
     }
 
-    /// A provider's tool for a relation; one past the last stands for the registry.
+    /// A provider's tool for a relation.
     fn tool(&mut self, relation: usize, provider: &str) -> Tool {
-        let stem = RELATIONS.get(relation).copied().unwrap_or(REGISTRY);
-        let by_id = self.config.family == Family::Keyed && stem != REGISTRY;
-        let what = if stem == REGISTRY { ID } else { stem };
+        let stem = stem_of(relation);
+        let by_id = self.config.family == Family::Keyed && relation != REGISTRY_RELATION;
+        let what = asked_for(relation);
         Tool {
             name: format!("{stem}_{provider}"),
             description: wording::description(self.below(wording::DESCRIPTIONS), what),
@@ -263,10 +280,13 @@ impl Drawing<'_> {
                 Family::Keyed => None,
                 Family::Plain => self.alias(),
             };
-            let result = self.person();
+            let result = match relation {
+                REGISTRY_RELATION => self.id(),
+                _ => self.person(),
+            };
             let key = std::mem::replace(&mut subject, result.clone());
             steps.push(Step {
-                tool: name_of(RELATIONS[relation]),
+                tool: name_of(stem_of(relation)),
                 key,
                 alias,
                 result,

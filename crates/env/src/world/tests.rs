@@ -157,17 +157,20 @@ fn a_tool_name_must_be_read() {
         ..config(Family::Plain, Split::Train)
     };
     let mut counts = std::collections::BTreeMap::new();
-    let mut total = 0;
-    for task in generate(&config).suite.tasks() {
-        for tool in &task.tools {
+    let world = generate(&config);
+    for task in world.suite.tasks() {
+        let provider_of = |tool: &serde_json::Value| {
             let name = tool["function"]["name"].as_str().expect("a name");
-            let suffix = name.split_once('_').expect("a suffix").1[..3].to_owned();
-            *counts.entry(suffix).or_insert(0) += 1;
-            total += 1;
-        }
+            name.split_once('_').expect("a provider").1.to_owned()
+        };
+        let provider = provider_of(&task.tools[0]);
+        let is_its = |tool| provider_of(tool) == provider;
+        assert!(task.tools.iter().all(is_its), "one provider a task");
+        *counts.entry(provider[..3].to_owned()).or_insert(0) += 1;
     }
-    let most = counts.values().max().expect("there are tools");
-    assert!(most * 48 < total * 13 / 10, "{counts:?} of {total}");
+    assert_eq!(counts.len(), 48, "every syllable begins a provider's name");
+    let most = counts.values().max().expect("there are tasks");
+    assert!(*most < 2 * config.tasks / 48, "{counts:?}");
 }
 
 #[test]
