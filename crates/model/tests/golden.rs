@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{
-    Buffers, Coefficient, Generator, Keep, Model, Sampling, Threads, TokenTree, load,
-};
+use model::{Buffers, Coefficient, Generator, Keep, Model, Sampling, Threads, TokenTree, load};
 use safetensors::SafeTensors;
 
 /// The data folder, if there is one.
 fn data() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "tests find their data through PACT_DATA")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests find their data through PACT_DATA"
+    )]
     let named = std::env::var("PACT_DATA").ok().map(PathBuf::from);
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = named.unwrap_or(default);
@@ -126,7 +127,10 @@ fn check(folder: &Path) {
         pass.backward(&coefficients, &mut gradient, &mut buffers);
     }
     let expected = golden.floats("loss")[0];
-    assert!((loss - expected).abs() < 1e-4, "{name}: loss {loss}, expected {expected}");
+    assert!(
+        (loss - expected).abs() < 1e-4,
+        "{name}: loss {loss}, expected {expected}"
+    );
 
     for spec in model.parameters.layout.specs() {
         let expected = golden.floats(&format!("grad.{}", spec.name));
@@ -154,7 +158,11 @@ fn check(folder: &Path) {
             break turn.tokens;
         }
     };
-    assert_eq!(continuation, greedy[prompt..], "{name}: greedy continuation");
+    assert_eq!(
+        continuation,
+        greedy[prompt..],
+        "{name}: greedy continuation"
+    );
 }
 
 #[test]
