@@ -4,7 +4,7 @@
 
 use multiversion::multiversion;
 
-use crate::matmul::{Into, Matrix, matmul};
+use crate::matmul::{Matrix, Store, matmul};
 use crate::numeric::{add, dot, exp_shifted, max};
 use crate::{Threads, TokenTree};
 
@@ -97,7 +97,7 @@ pub(crate) fn forward(
         }
         matmul(
             &mut scores,
-            Into::Overwrite,
+            Store::Overwrite,
             scale,
             rows(q, query, tile.queries, width),
             rows(k, tile.key, keys, width).t(),
@@ -112,7 +112,7 @@ pub(crate) fn forward(
         absorb_scores(tile, &mut scores, state);
         matmul(
             &mut product,
-            Into::Overwrite,
+            Store::Overwrite,
             1.0,
             rows(&scores, 0, tile.queries, keys),
             rows(v, tile.key, keys, width),
@@ -230,10 +230,17 @@ pub(crate) fn backward(
             rows(head.k, tile.key, keys, width),
             rows(head.v, tile.key, keys, width),
         );
-        matmul(&mut weights, Into::Overwrite, scale, q, k.t(), Threads::One);
+        matmul(
+            &mut weights,
+            Store::Overwrite,
+            scale,
+            q,
+            k.t(),
+            Threads::One,
+        );
         matmul(
             &mut dweights,
-            Into::Overwrite,
+            Store::Overwrite,
             1.0,
             dout,
             v.t(),
@@ -247,11 +254,11 @@ pub(crate) fn backward(
             rows(&dweights, 0, queries, keys),
         );
         let dq = &mut dq[query * width..(query + queries) * width];
-        matmul(dq, Into::Add, 1.0, dscores, k, Threads::One);
+        matmul(dq, Store::Add, 1.0, dscores, k, Threads::One);
         let keys = tile.key * width..(tile.key + keys) * width;
         matmul(
             &mut dk[keys.clone()],
-            Into::Add,
+            Store::Add,
             1.0,
             dscores.t(),
             q,
@@ -259,7 +266,7 @@ pub(crate) fn backward(
         );
         matmul(
             &mut dv[keys],
-            Into::Add,
+            Store::Add,
             1.0,
             weights.t(),
             dout,

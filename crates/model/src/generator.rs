@@ -11,7 +11,7 @@ use multiversion::multiversion;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::matmul::{Into, Matrix, matmul};
+use crate::matmul::{Matrix, Store, matmul};
 use crate::numeric::{add, add_scaled, exp_shifted, max, rms_norm, swiglu};
 use crate::rotary::Rotary;
 use crate::sampling::{Sampling, rng, sample};
@@ -421,7 +421,7 @@ impl<'m> Decoder<'m> {
         linear(
             &normed,
             &self.head,
-            Into::Overwrite,
+            Store::Overwrite,
             &mut logits,
             TILE,
             Threads::One,
@@ -459,7 +459,7 @@ impl<'m> Decoder<'m> {
             linear(
                 &normed,
                 &weights.qkv,
-                Into::Overwrite,
+                Store::Overwrite,
                 &mut projected,
                 height,
                 threads,
@@ -485,19 +485,19 @@ impl<'m> Decoder<'m> {
                     .zip(attended.par_chunks_exact_mut(width))
                     .for_each(work),
             }
-            linear(&attended, &weights.o, Into::Add, x, height, threads);
+            linear(&attended, &weights.o, Store::Add, x, height, threads);
             let norm = self.model.slice(at.post_norm, a.hidden_size);
             rms_norm(x, norm, a.rms_norm_eps, &mut normed, &mut inverse_rms);
             linear(
                 &normed,
                 &weights.gate_up,
-                Into::Overwrite,
+                Store::Overwrite,
                 &mut gate_up,
                 height,
                 threads,
             );
             swiglu(&gate_up, a.intermediate_size, &mut gated);
-            linear(&gated, &weights.down, Into::Add, x, height, threads);
+            linear(&gated, &weights.down, Store::Add, x, height, threads);
         }
     }
 
@@ -583,10 +583,10 @@ fn attend_one<'a>(
 }
 
 /// `out (op)= x W` with `W` `[in, out]`.
-fn linear(x: &[f32], weight: &[f32], into: Into, out: &mut [f32], rows: usize, threads: Threads) {
+fn linear(x: &[f32], weight: &[f32], store: Store, out: &mut [f32], rows: usize, threads: Threads) {
     let width = x.len() / rows;
     let columns = weight.len() / width;
     let x = Matrix::new(x, rows, width);
     let weight = Matrix::new(weight, width, columns);
-    matmul(out, into, 1.0, x, weight, threads);
+    matmul(out, store, 1.0, x, weight, threads);
 }

@@ -48,7 +48,7 @@ impl<'a> Matrix<'a> {
 
 /// What a product does with what the output already holds.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Into {
+pub(crate) enum Store {
     /// `out = scale * a b`; `out` may hold anything before.
     Overwrite,
     /// `out += scale * a b`.
@@ -58,7 +58,7 @@ pub(crate) enum Into {
 /// `out (op)= scale * a b`, with `a` `[m, k]`, `b` `[k, n]` and `out` `[m, n]` without gaps.
 pub(crate) fn matmul(
     out: &mut [f32],
-    into: Into,
+    store: Store,
     scale: f32,
     a: Matrix<'_>,
     b: Matrix<'_>,
@@ -89,7 +89,7 @@ pub(crate) fn matmul(
             out.as_mut_ptr(),
             1,
             n as isize,
-            into == Into::Add,
+            store == Store::Add,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -116,9 +116,9 @@ mod tests {
         let b = [1.0, 0.0, 2.0, 0.0, 1.0, 1.0]; // 2x3
         let mut out = [10.0; 4];
         let (a, b) = (Matrix::new(&a, 2, 3), Matrix::new(&b, 2, 3));
-        matmul(&mut out, Into::Overwrite, 1.0, a, b.t(), Threads::One);
+        matmul(&mut out, Store::Overwrite, 1.0, a, b.t(), Threads::One);
         assert_eq!(out, [7.0, 5.0, 16.0, 11.0]);
-        matmul(&mut out, Into::Add, 2.0, a, b.t(), Threads::One);
+        matmul(&mut out, Store::Add, 2.0, a, b.t(), Threads::One);
         assert_eq!(out, [21.0, 15.0, 48.0, 33.0]);
     }
 }

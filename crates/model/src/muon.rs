@@ -1,7 +1,7 @@
 //! Muon's orthogonalisation of one matrix. Knows no parameters and no state.
 
 use crate::Threads;
-use crate::matmul::{Into, Matrix, matmul};
+use crate::matmul::{Matrix, Store, matmul};
 
 /// Brings the singular values of `matrix`, `[rows, columns]`, near 1 (between about 0.7 and
 /// 1.2) and keeps its singular vectors: the quintic Newton-Schulz iteration of Jordan et al.
@@ -30,17 +30,17 @@ pub(crate) fn orthogonalise(matrix: &mut [f32], rows: usize, columns: usize, ste
     for _ in 0..steps {
         let x = Matrix::new(matrix, rows, columns);
         let (left, right) = if tall { (x.t(), x) } else { (x, x.t()) };
-        matmul(&mut gram, Into::Overwrite, 1.0, left, right, Threads::All);
+        matmul(&mut gram, Store::Overwrite, 1.0, left, right, Threads::All);
 
         let a = Matrix::new(&gram, side, side);
-        matmul(&mut polynomial, Into::Overwrite, C, a, a, Threads::All);
+        matmul(&mut polynomial, Store::Overwrite, C, a, a, Threads::All);
         for (p, a) in polynomial.iter_mut().zip(&gram) {
             *p += B * a;
         }
 
         let p = Matrix::new(&polynomial, side, side);
         let (left, right) = if tall { (x, p) } else { (p, x) };
-        matmul(&mut next, Into::Overwrite, 1.0, left, right, Threads::All);
+        matmul(&mut next, Store::Overwrite, 1.0, left, right, Threads::All);
         for (x, next) in matrix.iter_mut().zip(&next) {
             *x = A * *x + next;
         }

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::attention;
 use crate::buffers::Buffers;
-use crate::matmul::{Into, Matrix, matmul};
+use crate::matmul::{Matrix, Store, matmul};
 use crate::numeric::{add, rms_norm, rms_norm_backward, swiglu, swiglu_backward};
 use crate::parameters::LayerOffsets;
 use crate::rotary::{HeadMajor, Rotary};
@@ -38,26 +38,13 @@ struct Rest {
 
 impl Rest {
     fn give(self, buffers: &mut Buffers) {
-        let Self {
-            input_inverse_rms,
-            projected,
-            attended,
-            log_sum,
-            mid,
-            mid_inverse_rms,
-            gate_up,
-        } = self;
-        for buffer in [
-            input_inverse_rms,
-            projected,
-            attended,
-            log_sum,
-            mid,
-            mid_inverse_rms,
-            gate_up,
-        ] {
-            buffers.give(buffer);
-        }
+        buffers.give(self.input_inverse_rms);
+        buffers.give(self.projected);
+        buffers.give(self.attended);
+        buffers.give(self.log_sum);
+        buffers.give(self.mid);
+        buffers.give(self.mid_inverse_rms);
+        buffers.give(self.gate_up);
     }
 }
 
@@ -214,7 +201,7 @@ impl<'m> Pass<'m> {
         rms_norm(x, weight, eps, &mut normed, &mut input_inverse_rms);
         let columns = (heads + 2 * a.kv_heads) * width;
         let mut projected = buffers.take(tokens * columns);
-        self.linear(&normed, at.qkv, columns, Into::Overwrite, &mut projected);
+        self.linear(&normed, at.qkv, columns, Store::Overwrite, &mut projected);
         if let Some(bias) = at.qkv_bias {
             let bias = self.model.slice(bias, columns);
             for row in projected.chunks_exact_mut(columns) {
@@ -232,13 +219,13 @@ impl<'m> Pass<'m> {
 
         let mut mid = buffers.take(tokens * hidden);
         mid.copy_from_slice(x);
-        self.linear(&attended, at.o, hidden, Into::Add, &mut mid);
+        self.linear(&attended, at.o, hidden, Store::Add, &mut mid);
         let mut mid_inverse_rms = buffers.take(tokens);
         let weight = self.model.slice(at.post_norm, hidden);
         rms_norm(&mid, weight, eps, &mut normed, &mut mid_inverse_rms);
         let mut gate_up = buffers.take(tokens * 2 * a.intermediate_size);
         let columns = 2 * a.intermediate_size;
-        self.linear(&normed, at.gate_up, columns, Into::Overwrite, &mut gate_up);
+        self.linear(&normed, at.gate_up, columns, Store::Overwrite, &mut gate_up);
         for buffer in [normed, by_head, out] {
             buffers.give(buffer);
         }
@@ -261,7 +248,7 @@ impl<'m> Pass<'m> {
         let mut out = buffers.take(rest.mid.len());
         out.copy_from_slice(&rest.mid);
         let down = self.offsets(layer).down;
-        self.linear(&gated, down, a.hidden_size, Into::Add, &mut out);
+        self.linear(&gated, down, a.hidden_size, Store::Add, &mut out);
         buffers.give(gated);
         out
     }
@@ -436,12 +423,12 @@ impl<'m> Pass<'m> {
     }
 
     /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`.
-    fn linear(&self, x: &[f32], weight: usize, columns: usize, into: Into, out: &mut [f32]) {
+    fn linear(&self, x: &[f32], weight: usize, columns: usize, store: Store, out: &mut [f32]) {
         let tokens = self.tree.len();
         let width = x.len() / tokens;
         let w = Matrix::new(self.model.slice(weight, columns * width), columns, width);
         let x = Matrix::new(x, tokens, width);
-        matmul(out, into, 1.0, x, w.t(), self.threads);
+        matmul(out, store, 1.0, x, w.t(), self.threads);
     }
 
     /// `dx = dout W` with `W` `[dout's width, width]` at `weight`.
@@ -450,7 +437,7 @@ impl<'m> Pass<'m> {
         let rows = dout.len() / tokens;
         let w = Matrix::new(self.model.slice(weight, rows * width), rows, width);
         let dout = Matrix::new(dout, tokens, rows);
-        matmul(dx, Into::Overwrite, 1.0, dout, w, self.threads);
+        matmul(dx, Store::Overwrite, 1.0, dout, w, self.threads);
     }
 
     /// `dW += dout^T x` with `dW` `[rows, x's width]` at `weight`.
@@ -467,7 +454,7 @@ impl<'m> Pass<'m> {
         let dw = &mut gradient[weight..weight + rows * width];
         let dout = Matrix::new(dout, tokens, rows);
         let x = Matrix::new(x, tokens, width);
-        matmul(dw, Into::Add, 1.0, dout.t(), x, self.threads);
+        matmul(dw, Store::Add, 1.0, dout.t(), x, self.threads);
     }
 }
 

@@ -6,7 +6,7 @@ use multiversion::multiversion;
 use super::Pass;
 use crate::Coefficient;
 use crate::buffers::Buffers;
-use crate::matmul::{Into, Matrix, matmul};
+use crate::matmul::{Matrix, Store, matmul};
 use crate::numeric::{add, dot, exp_shifted, max, rms_norm, rms_norm_backward};
 
 /// Logits of one chunk stay within about this many numbers.
@@ -43,7 +43,7 @@ impl Pass<'_> {
         let scale = 1.0 / self.model.temperature;
         matmul(
             out,
-            Into::Overwrite,
+            Store::Overwrite,
             scale,
             normed,
             weight.t(),
@@ -101,12 +101,12 @@ impl Pass<'_> {
             let dlogits = Matrix::new(&logits[..chunk.len() * vocab], chunk.len(), vocab);
             let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
             let rows = Matrix::new(&normed, chunk.len(), hidden);
-            matmul(dhead, Into::Add, 1.0, dlogits.t(), rows, self.threads);
+            matmul(dhead, Store::Add, 1.0, dlogits.t(), rows, self.threads);
             let mut dnormed = buffers.take(normed.len());
             let weight = Matrix::new(self.model.head(), vocab, hidden);
             matmul(
                 &mut dnormed,
-                Into::Overwrite,
+                Store::Overwrite,
                 1.0,
                 dlogits,
                 weight,
