@@ -100,7 +100,7 @@ fn a_tiny_model_learns_two_tasks_to_full_reward() {
     settings.optimizer.kind = model::OptimizerKind::Muon;
     settings.optimizer.learning_rate = 4e-3;
     settings.schedule.kind = model::ScheduleKind::Linear;
-    // A random model cannot use a trace in its context yet.
+    // A random model cannot use a trace in its context: at the default it loses what it learns (LOG.md).
     settings.objective.anchor = 0.9;
     let mut trainer = begin(folder.path(), settings, 2);
     let world = world(2);
