@@ -2,7 +2,7 @@
 //! (Milakov & Gimelshein 2018; Dao et al. 2022): memory is linear in the tokens, and a shared
 //! prefix is stored once however many branches read it.
 
-use multiversion::multiversion;
+use crate::instructions::vectorised;
 
 use crate::matmul::{Matrix, Store, matmul};
 use crate::numeric::{add, dot, exp_shifted, max};
@@ -138,60 +138,63 @@ struct Online<'a> {
     out: &'a mut [f32],
 }
 
-/// Turns a tile's scores into weights relative to the peaks, which they may raise.
-#[multiversion(targets = "simd")]
-fn absorb_scores<'a>(tile: &Tile, scores: &mut [f32], state: Online<'a>) {
-    let width = state.out.len() / tile.queries;
-    for i in 0..tile.queries {
-        let row = &mut scores[i * tile.keys..(i + 1) * tile.keys];
-        let (row, hidden) = row.split_at_mut(tile.visible(i));
-        hidden.fill(0.0);
-        if row.is_empty() {
-            continue;
-        }
-        let (old, new) = (state.peak[i], max(row).max(state.peak[i]));
-        if old < new {
-            let shrink = (old - new).exp();
-            state.sum[i] *= shrink;
-            for o in &mut state.out[i * width..(i + 1) * width] {
-                *o *= shrink;
+vectorised! {
+    /// Turns a tile's scores into weights relative to the peaks, which they may raise.
+    fn absorb_scores(tile: &Tile, scores: &mut [f32], state: Online<'_>) {
+        let width = state.out.len() / tile.queries;
+        for i in 0..tile.queries {
+            let row = &mut scores[i * tile.keys..(i + 1) * tile.keys];
+            let (row, hidden) = row.split_at_mut(tile.visible(i));
+            hidden.fill(0.0);
+            if row.is_empty() {
+                continue;
             }
-            state.peak[i] = new;
+            let (old, new) = (state.peak[i], max(row).max(state.peak[i]));
+            if old < new {
+                let shrink = (old - new).exp();
+                state.sum[i] *= shrink;
+                for o in &mut state.out[i * width..(i + 1) * width] {
+                    *o *= shrink;
+                }
+                state.peak[i] = new;
+            }
+            state.sum[i] += exp_shifted::<FMA>(row, new);
         }
-        state.sum[i] += exp_shifted(row, new);
     }
 }
 
-/// Turns a tile's scores into weights, and the gradients of the weights into those of the
-/// scores times `scale`. `log_sum` and `delta` are those of the tile's queries.
-#[multiversion(targets = "simd")]
-fn differentiate_weights(
-    tile: &Tile,
-    scores: &mut [f32],
-    dweights: &mut [f32],
-    log_sum: &[f32],
-    delta: &[f32],
-    scale: f32,
-) {
-    for i in 0..tile.queries {
-        let visible = tile.visible(i);
-        let weights = &mut scores[i * tile.keys..(i + 1) * tile.keys];
-        let dweights = &mut dweights[i * tile.keys..(i + 1) * tile.keys];
-        exp_shifted(&mut weights[..visible], log_sum[i]);
-        for (d, &w) in dweights[..visible].iter_mut().zip(&*weights) {
-            *d = w * (*d - delta[i]) * scale;
+vectorised! {
+    /// Turns a tile's scores into weights, and the gradients of the weights into those of the
+    /// scores times `scale`. `log_sum` and `delta` are those of the tile's queries.
+    fn differentiate_weights(
+        tile: &Tile,
+        scores: &mut [f32],
+        dweights: &mut [f32],
+        log_sum: &[f32],
+        delta: &[f32],
+        scale: f32,
+    ) {
+        for i in 0..tile.queries {
+            let visible = tile.visible(i);
+            let weights = &mut scores[i * tile.keys..(i + 1) * tile.keys];
+            let dweights = &mut dweights[i * tile.keys..(i + 1) * tile.keys];
+            exp_shifted::<FMA>(&mut weights[..visible], log_sum[i]);
+            for (d, &w) in dweights[..visible].iter_mut().zip(&*weights) {
+                *d = w * (*d - delta[i]) * scale;
+            }
+            weights[visible..].fill(0.0);
+            dweights[visible..].fill(0.0);
         }
-        weights[visible..].fill(0.0);
-        dweights[visible..].fill(0.0);
     }
 }
 
-/// `out[i] = a_i . b_i` for rows of `width` numbers.
-#[multiversion(targets = "simd")]
-fn dot_rows(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
-    let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
-    for (out, (a, b)) in out.iter_mut().zip(rows) {
-        *out = dot(a, b);
+vectorised! {
+    /// `out[i] = a_i . b_i` for rows of `width` numbers.
+    fn dot_rows(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
+        let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+        for (out, (a, b)) in out.iter_mut().zip(rows) {
+            *out = dot::<FMA>(a, b);
+        }
     }
 }
 

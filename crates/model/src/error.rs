@@ -60,6 +60,14 @@ pub enum ModelError {
         /// What would do.
         expected: &'static str,
     },
+    /// A set of vector instructions that this machine does not have.
+    #[error("`{found}` is no set of instructions of this machine, expected one of {expected}")]
+    Instructions {
+        /// The name asked for.
+        found: String,
+        /// The names that would do.
+        expected: String,
+    },
     /// An optimiser state does not belong to this model or optimiser.
     #[error(
         "the optimiser state does not fit: {what}\nhint: resume with the settings that wrote it"

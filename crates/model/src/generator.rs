@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
 
-use multiversion::multiversion;
+use crate::instructions::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use crate::matmul::{Matrix, Store, matmul};
-use crate::numeric::{add, add_scaled, exp_shifted, max, rms_norm, swiglu};
+use crate::numeric::{add, add_scaled, exp_shifted, fma, max, rms_norm, swiglu};
 use crate::rotary::Rotary;
 use crate::sampling::{Sampling, rng, sample};
 use crate::{Model, Threads};
@@ -280,7 +280,7 @@ impl Cache {
 
     /// `scores[j] = q · key_j` for the first `scores.len()` tokens.
     #[inline(always)]
-    fn scores(&self, block: usize, q: &[f32], scores: &mut [f32]) {
+    fn scores<const FMA: bool>(&self, block: usize, q: &[f32], scores: &mut [f32]) {
         const LANES: usize = 64;
         let base = block * self.capacity * self.width;
         for (chunk, out) in scores.chunks_mut(LANES).enumerate() {
@@ -289,7 +289,7 @@ impl Cache {
                 // The capacity is a multiple of LANES.
                 let keys = &self.keys[base + i * self.capacity + chunk * LANES..][..LANES];
                 for (sum, &key) in sums.iter_mut().zip(keys) {
-                    *sum = key.mul_add(q, *sum);
+                    *sum = fma::<FMA>(key, q, *sum);
                 }
             }
             out.copy_from_slice(&sums[..out.len()]);
@@ -298,10 +298,10 @@ impl Cache {
 
     /// `out += sum_j weights[j] * value_j`.
     #[inline(always)]
-    fn weigh(&self, block: usize, weights: &[f32], out: &mut [f32]) {
+    fn weigh<const FMA: bool>(&self, block: usize, weights: &[f32], out: &mut [f32]) {
         let values = &self.values[block * self.capacity * self.width..];
         for (&weight, value) in weights.iter().zip(values.chunks_exact(self.width)) {
-            add_scaled(out, weight, value);
+            add_scaled::<FMA>(out, weight, value);
         }
     }
 }
@@ -554,32 +554,33 @@ impl<'m> Decoder<'m> {
     }
 }
 
-/// Attention of one query over the first tokens of each cache, in turn. `scores` has a place
-/// for each of them; `out` is `[head_dim]`.
-#[multiversion(targets = "simd")]
-fn attend_one<'a>(
-    parts: &'a [Option<(&'a Cache, usize)>],
-    block: usize,
-    q: &[f32],
-    scores: &mut [f32],
-    out: &mut [f32],
-) {
-    let mut rest = &mut *scores;
-    for (cache, len) in parts.iter().flatten() {
-        let (own, others) = rest.split_at_mut(*len);
-        cache.scores(block, q, own);
-        rest = others;
+vectorised! {
+    /// Attention of one query over the first tokens of each cache, in turn. `scores` has a place
+    /// for each of them; `out` is `[head_dim]`.
+    fn attend_one(
+        parts: &[Option<(&Cache, usize)>],
+        block: usize,
+        q: &[f32],
+        scores: &mut [f32],
+        out: &mut [f32],
+    ) {
+        let mut rest = &mut *scores;
+        for (cache, len) in parts.iter().flatten() {
+            let (own, others) = rest.split_at_mut(*len);
+            cache.scores::<FMA>(block, q, own);
+            rest = others;
+        }
+        let peak = max(scores);
+        let inverse = 1.0 / exp_shifted::<FMA>(scores, peak);
+        out.fill(0.0);
+        let mut rest = &*scores;
+        for (cache, len) in parts.iter().flatten() {
+            let (own, others) = rest.split_at(*len);
+            cache.weigh::<FMA>(block, own, out);
+            rest = others;
+        }
+        out.iter_mut().for_each(|o| *o *= inverse);
     }
-    let peak = max(scores);
-    let inverse = 1.0 / exp_shifted(scores, peak);
-    out.fill(0.0);
-    let mut rest = &*scores;
-    for (cache, len) in parts.iter().flatten() {
-        let (own, others) = rest.split_at(*len);
-        cache.weigh(block, own, out);
-        rest = others;
-    }
-    out.iter_mut().for_each(|o| *o *= inverse);
 }
 
 /// `out (op)= x W` with `W` `[in, out]`.

@@ -1,33 +1,37 @@
-//! Loops over plain numbers that the compiler vectorises. What is marked `multiversion` is
-//! compiled for several instruction sets and chosen at run time, so that one binary is fast on
-//! any machine; what is marked `inline(always)` is meant to be called from there alone (a fused
-//! multiply-add outside is a slow call into the C library).
+//! Loops over plain numbers that the compiler vectorises. What is `inline(always)` is meant to
+//! be called from a `vectorised!` function alone.
 
-use multiversion::multiversion;
+use crate::instructions::vectorised;
+
+/// `a * b + c`, rounded once where the instructions can.
+#[inline(always)]
+pub(crate) fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
+    if FMA { a.mul_add(b, c) } else { a * b + c }
+}
 
 /// e^x for finite x, within 2 units in the last place (Cephes' polynomial); tiny instead of 0
 /// below -87. Branch-free, so that loops over it vectorise.
 #[inline(always)]
-pub(crate) fn exp(x: f32) -> f32 {
+pub(crate) fn exp<const FMA: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it rounds to an integer
     let x = x.clamp(-87.0, 88.0);
-    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let shifted = fma::<FMA>(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(-0.693_359_4, x);
-    let r = n.mul_add(2.121_944_4e-4, r);
+    let r = fma::<FMA>(n, -0.693_359_4, x);
+    let r = fma::<FMA>(n, 2.121_944_4e-4, r);
     let p = 1.987_569_1e-4_f32;
-    let p = p.mul_add(r, 1.398_2e-3);
-    let p = p.mul_add(r, 8.333_452e-3);
-    let p = p.mul_add(r, 4.166_579_6e-2);
-    let p = p.mul_add(r, 1.666_666_5e-1);
-    let p = p.mul_add(r, 0.5);
-    let p = p.mul_add(r * r, r) + 1.0;
+    let p = fma::<FMA>(p, r, 1.398_2e-3);
+    let p = fma::<FMA>(p, r, 8.333_452e-3);
+    let p = fma::<FMA>(p, r, 4.166_579_6e-2);
+    let p = fma::<FMA>(p, r, 1.666_666_5e-1);
+    let p = fma::<FMA>(p, r, 0.5);
+    let p = fma::<FMA>(p, r * r, r) + 1.0;
     p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 #[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
+fn sigmoid<const FMA: bool>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<FMA>(-x))
 }
 
 const LANES: usize = 16;
@@ -48,7 +52,7 @@ pub(crate) fn max(values: &[f32]) -> f32 {
 
 /// Sum of products of two slices of one length.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {
@@ -62,34 +66,36 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// Replaces each value by e^(value - shift) and returns their sum.
 #[inline(always)]
-pub(crate) fn exp_shifted(values: &mut [f32], shift: f32) -> f32 {
+pub(crate) fn exp_shifted<const FMA: bool>(values: &mut [f32], shift: f32) -> f32 {
     let mut lanes = [0.0; LANES];
     let (chunks, rest) = values.as_chunks_mut::<LANES>();
     for chunk in chunks {
         for i in 0..LANES {
-            chunk[i] = exp(chunk[i] - shift);
+            chunk[i] = exp::<FMA>(chunk[i] - shift);
             lanes[i] += chunk[i];
         }
     }
     let mut sum: f32 = lanes.iter().sum();
     for value in rest {
-        *value = exp(*value - shift);
+        *value = exp::<FMA>(*value - shift);
         sum += *value;
     }
     sum
 }
 
-/// The largest number of a slice; -inf if it is empty.
-#[multiversion(targets = "simd")]
-pub(crate) fn largest(values: &[f32]) -> f32 {
-    max(values)
+vectorised! {
+    /// The largest number of a slice; -inf if it is empty.
+    pub(crate) fn largest(values: &[f32]) -> f32 {
+        max(values)
+    }
 }
 
-/// Replaces each value by e^((value - shift) * scale).
-#[multiversion(targets = "simd")]
-pub(crate) fn exp_scaled(values: &mut [f32], shift: f32, scale: f32) {
-    for value in values {
-        *value = exp((*value - shift) * scale);
+vectorised! {
+    /// Replaces each value by e^((value - shift) * scale).
+    pub(crate) fn exp_scaled(values: &mut [f32], shift: f32, scale: f32) {
+        for value in values {
+            *value = exp::<FMA>((*value - shift) * scale);
+        }
     }
 }
 
@@ -103,89 +109,93 @@ pub(crate) fn add(y: &mut [f32], x: &[f32]) {
 
 /// `y += a * x`.
 #[inline(always)]
-pub(crate) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
+pub(crate) fn add_scaled<const FMA: bool>(y: &mut [f32], a: f32, x: &[f32]) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y = x.mul_add(a, *y);
+        *y = fma::<FMA>(x, a, *y);
     }
 }
 
-/// RMSNorm of each row (Zhang & Sennrich 2019, <https://arxiv.org/abs/1910.07467>):
-/// `out = x / rms(x) * weight`. `x` and `out` are `[rows, width]`, `inverse_rms` is `[rows]`.
-#[multiversion(targets = "simd")]
-pub(crate) fn rms_norm(
-    x: &[f32],
-    weight: &[f32],
-    eps: f32,
-    out: &mut [f32],
-    inverse_rms: &mut [f32],
-) {
-    let width = weight.len();
-    for ((x, out), inverse) in x
-        .chunks_exact(width)
-        .zip(out.chunks_exact_mut(width))
-        .zip(inverse_rms)
-    {
-        *inverse = 1.0 / (dot(x, x) / width as f32 + eps).sqrt();
-        for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
-            *out = x * *inverse * weight;
+vectorised! {
+    /// RMSNorm of each row (Zhang & Sennrich 2019, <https://arxiv.org/abs/1910.07467>):
+    /// `out = x / rms(x) * weight`. `x` and `out` are `[rows, width]`, `inverse_rms` is `[rows]`.
+    pub(crate) fn rms_norm(
+        x: &[f32],
+        weight: &[f32],
+        eps: f32,
+        out: &mut [f32],
+        inverse_rms: &mut [f32],
+    ) {
+        let width = weight.len();
+        for ((x, out), inverse) in x
+            .chunks_exact(width)
+            .zip(out.chunks_exact_mut(width))
+            .zip(inverse_rms)
+        {
+            *inverse = 1.0 / (dot::<FMA>(x, x) / width as f32 + eps).sqrt();
+            for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
+                *out = x * *inverse * weight;
+            }
         }
     }
 }
 
-/// Backward of [`rms_norm`]: adds to `dx` `[rows, width]` and to `dweight` `[width]`.
-#[multiversion(targets = "simd")]
-pub(crate) fn rms_norm_backward(
-    x: &[f32],
-    weight: &[f32],
-    inverse_rms: &[f32],
-    dout: &[f32],
-    dx: &mut [f32],
-    dweight: &mut [f32],
-) {
-    let width = weight.len();
-    let rows = x.chunks_exact(width).zip(dout.chunks_exact(width));
-    for (((x, dout), dx), &inverse) in rows.zip(dx.chunks_exact_mut(width)).zip(inverse_rms) {
-        let mut lanes = [0.0; LANES];
-        for (i, ((&x, &d), &w)) in x.iter().zip(dout).zip(weight).enumerate() {
-            lanes[i % LANES] += x * d * w;
-        }
-        let projection = lanes.iter().sum::<f32>() * inverse * inverse * inverse / width as f32;
-        for i in 0..width {
-            dx[i] += dout[i] * weight[i] * inverse - x[i] * projection;
-            dweight[i] += dout[i] * x[i] * inverse;
-        }
-    }
-}
-
-/// SwiGLU (Shazeer 2020, <https://arxiv.org/abs/2002.05202>): `out = silu(gate) * up`.
-/// `gate_up` is `[rows, 2 * width]`, the gate first; `out` is `[rows, width]`.
-#[multiversion(targets = "simd")]
-pub(crate) fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32]) {
-    for (gate_up, out) in gate_up
-        .chunks_exact(2 * width)
-        .zip(out.chunks_exact_mut(width))
-    {
-        let (gate, up) = gate_up.split_at(width);
-        for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
-            *out = gate * sigmoid(gate) * up;
+vectorised! {
+    /// Backward of [`rms_norm`]: adds to `dx` `[rows, width]` and to `dweight` `[width]`.
+    pub(crate) fn rms_norm_backward(
+        x: &[f32],
+        weight: &[f32],
+        inverse_rms: &[f32],
+        dout: &[f32],
+        dx: &mut [f32],
+        dweight: &mut [f32],
+    ) {
+        let width = weight.len();
+        let rows = x.chunks_exact(width).zip(dout.chunks_exact(width));
+        for (((x, dout), dx), &inverse) in rows.zip(dx.chunks_exact_mut(width)).zip(inverse_rms) {
+            let mut lanes = [0.0; LANES];
+            for (i, ((&x, &d), &w)) in x.iter().zip(dout).zip(weight).enumerate() {
+                lanes[i % LANES] += x * d * w;
+            }
+            let projection = lanes.iter().sum::<f32>() * inverse * inverse * inverse / width as f32;
+            for i in 0..width {
+                dx[i] += dout[i] * weight[i] * inverse - x[i] * projection;
+                dweight[i] += dout[i] * x[i] * inverse;
+            }
         }
     }
 }
 
-/// Backward of [`swiglu`]: turns `gate_up` into its gradient in place, given `dout`.
-#[multiversion(targets = "simd")]
-pub(crate) fn swiglu_backward(gate_up: &mut [f32], width: usize, dout: &[f32]) {
-    for (gate_up, dout) in gate_up
-        .chunks_exact_mut(2 * width)
-        .zip(dout.chunks_exact(width))
-    {
-        let (gate, up) = gate_up.split_at_mut(width);
-        for ((gate, up), &dout) in gate.iter_mut().zip(up).zip(dout) {
-            let s = sigmoid(*gate);
-            let silu = *gate * s;
-            let dgate = dout * *up * (s + silu * (1.0 - s));
-            *up = dout * silu;
-            *gate = dgate;
+vectorised! {
+    /// SwiGLU (Shazeer 2020, <https://arxiv.org/abs/2002.05202>): `out = silu(gate) * up`.
+    /// `gate_up` is `[rows, 2 * width]`, the gate first; `out` is `[rows, width]`.
+    pub(crate) fn swiglu(gate_up: &[f32], width: usize, out: &mut [f32]) {
+        for (gate_up, out) in gate_up
+            .chunks_exact(2 * width)
+            .zip(out.chunks_exact_mut(width))
+        {
+            let (gate, up) = gate_up.split_at(width);
+            for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+                *out = gate * sigmoid::<FMA>(gate) * up;
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Backward of [`swiglu`]: turns `gate_up` into its gradient in place, given `dout`.
+    pub(crate) fn swiglu_backward(gate_up: &mut [f32], width: usize, dout: &[f32]) {
+        for (gate_up, dout) in gate_up
+            .chunks_exact_mut(2 * width)
+            .zip(dout.chunks_exact(width))
+        {
+            let (gate, up) = gate_up.split_at_mut(width);
+            for ((gate, up), &dout) in gate.iter_mut().zip(up).zip(dout) {
+                let s = sigmoid::<FMA>(*gate);
+                let silu = *gate * s;
+                let dgate = dout * *up * (s + silu * (1.0 - s));
+                *up = dout * silu;
+                *gate = dgate;
+            }
         }
     }
 }
@@ -198,7 +208,7 @@ mod tests {
     fn exp_is_the_standard_librarys_within_rounding() {
         for i in -8600..8700 {
             let x = i as f32 / 100.0;
-            let error = (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs();
+            let error = (f64::from(exp::<true>(x)) / f64::from(x).exp() - 1.0).abs();
             assert!(error < 3e-7, "exp({x}) is off by {error}");
         }
     }
@@ -209,9 +219,9 @@ mod tests {
         let expected = values.iter().copied().fold(f32::MIN, f32::max);
         assert_eq!(max(&values), expected);
         let squares: f32 = values.iter().map(|v| v * v).sum();
-        assert!((dot(&values, &values) - squares).abs() < 1e-5);
+        assert!((dot::<true>(&values, &values) - squares).abs() < 1e-5);
         let mut weights = values.clone();
-        let sum = exp_shifted(&mut weights, expected);
+        let sum = exp_shifted::<true>(&mut weights, expected);
         assert!((weights.iter().sum::<f32>() - sum).abs() < 1e-4);
     }
 }

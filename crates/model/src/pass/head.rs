@@ -1,7 +1,7 @@
 //! The language-model head, chunk by chunk: only positions with a target are computed,
 //! and the vocabulary-sized logits of a batch never exist at once.
 
-use multiversion::multiversion;
+use crate::instructions::vectorised;
 
 use super::Pass;
 use crate::Coefficient;
@@ -128,58 +128,60 @@ impl Pass<'_> {
     }
 }
 
-/// Log-probability of `token` and the entropy, from logits (overwritten).
-#[multiversion(targets = "simd")]
-fn logprob_and_entropy(logits: &mut [f32], token: usize) -> (f32, f32) {
-    let chosen = logits[token];
-    let peak = max(logits);
-    // Entropy = log Z - E[logit], relative to the peak.
-    let mut weighted = 0.0;
-    let mut sum = 0.0;
-    for chunk in logits.chunks_mut(64) {
-        let mut shifted = [0.0; 64];
-        for (s, &logit) in shifted.iter_mut().zip(&*chunk) {
-            *s = logit - peak;
+vectorised! {
+    /// Log-probability of `token` and the entropy, from logits (overwritten).
+    fn logprob_and_entropy(logits: &mut [f32], token: usize) -> (f32, f32) {
+        let chosen = logits[token];
+        let peak = max(logits);
+        // Entropy = log Z - E[logit], relative to the peak.
+        let mut weighted = 0.0;
+        let mut sum = 0.0;
+        for chunk in logits.chunks_mut(64) {
+            let mut shifted = [0.0; 64];
+            for (s, &logit) in shifted.iter_mut().zip(&*chunk) {
+                *s = logit - peak;
+            }
+            sum += f64::from(exp_shifted::<FMA>(chunk, peak));
+            weighted += f64::from(dot::<FMA>(chunk, &shifted[..chunk.len()]));
         }
-        sum += f64::from(exp_shifted(chunk, peak));
-        weighted += f64::from(dot(chunk, &shifted[..chunk.len()]));
+        let log_sum = sum.ln();
+        let logprob = f64::from(chosen - peak) - log_sum;
+        (logprob as f32, (log_sum - weighted / sum) as f32)
     }
-    let log_sum = sum.ln();
-    let logprob = f64::from(chosen - peak) - log_sum;
-    (logprob as f32, (log_sum - weighted / sum) as f32)
 }
 
-/// Turns logits into the gradient of `c.logprob * logprob(token) + c.entropy * entropy`.
-#[multiversion(targets = "simd")]
-fn logit_gradient(
-    logits: &mut [f32],
-    token: usize,
-    coefficient: Coefficient,
-    entropy: f32,
-    scale: f32,
-) {
-    let c = Coefficient {
-        logprob: coefficient.logprob * scale,
-        entropy: coefficient.entropy * scale,
-    };
-    let peak = max(logits);
-    let raw = (c.entropy != 0.0).then(|| logits.to_vec());
-    let sum = exp_shifted(logits, peak);
-    let inverse = 1.0 / sum;
-    match raw {
-        // d entropy / d logit = -p (log p + entropy)
-        Some(raw) => {
-            let log_sum = sum.ln();
-            for (logit, raw) in logits.iter_mut().zip(raw) {
-                let p = *logit * inverse;
-                let log_p = raw - peak - log_sum;
-                *logit = -c.logprob * p - c.entropy * p * (log_p + entropy);
+vectorised! {
+    /// Turns logits into the gradient of `c.logprob * logprob(token) + c.entropy * entropy`.
+    fn logit_gradient(
+        logits: &mut [f32],
+        token: usize,
+        coefficient: Coefficient,
+        entropy: f32,
+        scale: f32,
+    ) {
+        let c = Coefficient {
+            logprob: coefficient.logprob * scale,
+            entropy: coefficient.entropy * scale,
+        };
+        let peak = max(logits);
+        let raw = (c.entropy != 0.0).then(|| logits.to_vec());
+        let sum = exp_shifted::<FMA>(logits, peak);
+        let inverse = 1.0 / sum;
+        match raw {
+            // d entropy / d logit = -p (log p + entropy)
+            Some(raw) => {
+                let log_sum = sum.ln();
+                for (logit, raw) in logits.iter_mut().zip(raw) {
+                    let p = *logit * inverse;
+                    let log_p = raw - peak - log_sum;
+                    *logit = -c.logprob * p - c.entropy * p * (log_p + entropy);
+                }
+            }
+            None => {
+                let factor = -c.logprob * inverse;
+                logits.iter_mut().for_each(|logit| *logit *= factor);
             }
         }
-        None => {
-            let factor = -c.logprob * inverse;
-            logits.iter_mut().for_each(|logit| *logit *= factor);
-        }
+        logits[token] += c.logprob;
     }
-    logits[token] += c.logprob;
 }
