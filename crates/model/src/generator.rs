@@ -11,11 +11,18 @@ use crate::instructions::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::matmul::{Matrix, Store, matmul};
+use crate::Model;
 use crate::numeric::{add, add_scaled, exp_shifted, fma, max, rms_norm, swiglu};
+use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
 use crate::rotary::Rotary;
 use crate::sampling::{Sampling, rng, sample};
-use crate::{Model, Threads};
+
+/// How many threads one call uses.
+#[derive(Clone, Copy, PartialEq)]
+enum Threads {
+    One,
+    All,
+}
 
 /// Rows of one decoding tile; missing ones are zeros, so that every product has one shape.
 const TILE: usize = 16;
@@ -352,7 +359,7 @@ impl<'m> Decoder<'m> {
         let a = &model.architecture;
         let qkv = (a.heads + 2 * a.kv_heads) * a.head_dim;
         let ffn = a.intermediate_size;
-        let of = |offset, rows, columns| transpose(model.slice(offset, rows * columns), rows);
+        let of = |offset, rows, columns| transpose(model.vector(offset, rows * columns), rows);
         let layers = (model.layout().layers.par_iter())
             .map(|at| Transposed {
                 qkv: of(at.qkv, qkv, a.hidden_size),
@@ -365,7 +372,7 @@ impl<'m> Decoder<'m> {
             model,
             rotary: Rotary::new(a, positions),
             layers,
-            head: transpose(model.head(), a.vocab_size),
+            head: of(model.layout().head, a.vocab_size, a.hidden_size),
         }
     }
 
@@ -415,8 +422,8 @@ impl<'m> Decoder<'m> {
         let mut x = self.embed(tokens.iter().copied(), TILE);
         self.run(&mut x, &rows, &mut contexts, Threads::One);
         let mut normed = vec![0.0; x.len()];
-        let norm = self.model.slice(self.model.layout().norm, a.hidden_size);
-        rms_norm(&x, norm, a.rms_norm_eps, &mut normed, &mut [0.0; TILE]);
+        let norm = self.model.vector(self.model.layout().norm, a.hidden_size);
+        rms_norm(&x, norm, a.rms_norm_eps, &mut normed);
         let mut logits = vec![0.0; TILE * a.vocab_size];
         linear(
             &normed,
@@ -435,7 +442,7 @@ impl<'m> Decoder<'m> {
         let hidden = self.model.architecture.hidden_size;
         let mut x = vec![0.0; rows * hidden];
         for (row, token) in x.chunks_exact_mut(hidden).zip(tokens) {
-            row.copy_from_slice(&self.model.embedding()[token as usize * hidden..][..hidden]);
+            self.model.embedding_row(token, row);
         }
         x
     }
@@ -447,15 +454,14 @@ impl<'m> Decoder<'m> {
         let height = x.len() / a.hidden_size;
         let columns = (a.heads + 2 * a.kv_heads) * a.head_dim;
         let mut normed = vec![0.0; x.len()];
-        let mut inverse_rms = vec![0.0; height];
         let mut projected = vec![0.0; height * columns];
         let mut attended = vec![0.0; height * a.heads * a.head_dim];
         let mut gate_up = vec![0.0; height * 2 * a.intermediate_size];
         let mut gated = vec![0.0; height * a.intermediate_size];
         for (layer, weights) in self.layers.iter().enumerate() {
             let at = &self.model.layout().layers[layer];
-            let norm = self.model.slice(at.input_norm, a.hidden_size);
-            rms_norm(x, norm, a.rms_norm_eps, &mut normed, &mut inverse_rms);
+            let norm = self.model.vector(at.input_norm, a.hidden_size);
+            rms_norm(x, norm, a.rms_norm_eps, &mut normed);
             linear(
                 &normed,
                 &weights.qkv,
@@ -465,7 +471,7 @@ impl<'m> Decoder<'m> {
                 threads,
             );
             if let Some(bias) = at.qkv_bias {
-                let bias = self.model.slice(bias, columns);
+                let bias = self.model.vector(bias, columns);
                 for row in projected.chunks_exact_mut(columns) {
                     add(row, bias);
                 }
@@ -486,8 +492,8 @@ impl<'m> Decoder<'m> {
                     .for_each(work),
             }
             linear(&attended, &weights.o, Store::Add, x, height, threads);
-            let norm = self.model.slice(at.post_norm, a.hidden_size);
-            rms_norm(x, norm, a.rms_norm_eps, &mut normed, &mut inverse_rms);
+            let norm = self.model.vector(at.post_norm, a.hidden_size);
+            rms_norm(x, norm, a.rms_norm_eps, &mut normed);
             linear(
                 &normed,
                 &weights.gate_up,
@@ -510,8 +516,8 @@ impl<'m> Decoder<'m> {
         let mut normed = vec![0.0; width];
         for (head, vector) in rotated.chunks_exact_mut(width).enumerate() {
             if let Some((q, k)) = norms {
-                let weight = self.model.slice(if head < a.heads { q } else { k }, width);
-                rms_norm(vector, weight, a.rms_norm_eps, &mut normed, &mut [0.0]);
+                let weight = self.model.vector(if head < a.heads { q } else { k }, width);
+                rms_norm(vector, weight, a.rms_norm_eps, &mut normed);
                 vector.copy_from_slice(&normed);
             }
             self.rotary.rotate(vector, row.position, false);
@@ -589,5 +595,9 @@ fn linear(x: &[f32], weight: &[f32], store: Store, out: &mut [f32], rows: usize,
     let columns = weight.len() / width;
     let x = Matrix::new(x, rows, width);
     let weight = Matrix::new(weight, width, columns);
-    matmul(out, store, 1.0, x, weight, threads);
+    let out = MatrixMut::new(out, rows, columns);
+    match threads {
+        Threads::One => product(out, store, 1.0, x, weight),
+        Threads::All => product_on_all(out, store, 1.0, x, weight),
+    }
 }

@@ -1,5 +1,6 @@
 //! A decoder: its architecture, its weights, and the passes over them.
 
+use crate::product::Matrix;
 use crate::{Architecture, Buffers, Layout, Parameters, Pass, TokenTree};
 
 /// A decoder-only transformer of the Llama family. Weights are one flat buffer.
@@ -12,15 +13,6 @@ pub struct Model {
     /// What logits are divided by before log-probabilities are taken; the rollout's, so that
     /// training scores the distribution that was sampled from.
     pub temperature: f32,
-}
-
-/// How many threads one pass uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threads {
-    /// The calling one: passes over several trees then run side by side.
-    One,
-    /// All of rayon's.
-    All,
 }
 
 /// What a forward pass keeps for a backward pass.
@@ -61,32 +53,36 @@ impl Model {
         tree: &'m TokenTree,
         targets: &[usize],
         keep: Keep,
-        threads: Threads,
         buffers: &mut Buffers,
     ) -> Pass<'m> {
-        Pass::forward(self, tree, targets, keep, threads, buffers)
+        Pass::forward(self, tree, targets, keep, buffers)
     }
 
     pub(crate) fn layout(&self) -> &Layout {
         &self.parameters.layout
     }
 
-    pub(crate) fn slice(&self, offset: usize, len: usize) -> &[f32] {
+    /// A gain or a bias.
+    pub(crate) fn vector(&self, offset: usize, len: usize) -> &[f32] {
         &self.parameters.data[offset..offset + len]
     }
 
-    fn vocabulary(&self, offset: usize) -> &[f32] {
+    /// A weight, `[rows, columns]`.
+    pub(crate) fn matrix(&self, offset: usize, rows: usize, columns: usize) -> Matrix<'_> {
+        let data = &self.parameters.data[offset..offset + rows * columns];
+        Matrix::new(data, rows, columns)
+    }
+
+    /// Writes a token's embedding, `[hidden]`.
+    pub(crate) fn embedding_row(&self, token: u32, out: &mut [f32]) {
+        let hidden = self.architecture.hidden_size;
+        let at = self.layout().embed + token as usize * hidden;
+        out.copy_from_slice(&self.parameters.data[at..at + hidden]);
+    }
+
+    /// The head, `[vocab, hidden]`; the embedding itself where the two are tied.
+    pub(crate) fn head(&self) -> Matrix<'_> {
         let a = &self.architecture;
-        self.slice(offset, a.vocab_size * a.hidden_size)
-    }
-
-    /// `[vocab, hidden]`.
-    pub(crate) fn embedding(&self) -> &[f32] {
-        self.vocabulary(self.layout().embed)
-    }
-
-    /// `[vocab, hidden]`; the embedding itself where the two are tied.
-    pub(crate) fn head(&self) -> &[f32] {
-        self.vocabulary(self.layout().head)
+        self.matrix(self.layout().head, a.vocab_size, a.hidden_size)
     }
 }

@@ -1,7 +1,6 @@
 //! Muon's orthogonalisation of one matrix. Knows no parameters and no state.
 
-use crate::Threads;
-use crate::matmul::{Matrix, Store, matmul};
+use crate::product::{Matrix, MatrixMut, Store, product_on_all};
 
 /// Brings the singular values of `matrix`, `[rows, columns]`, near 1 (between about 0.7 and
 /// 1.2) and keeps its singular vectors: the quintic Newton-Schulz iteration of Jordan et al.
@@ -30,17 +29,20 @@ pub(crate) fn orthogonalise(matrix: &mut [f32], rows: usize, columns: usize, ste
     for _ in 0..steps {
         let x = Matrix::new(matrix, rows, columns);
         let (left, right) = if tall { (x.t(), x) } else { (x, x.t()) };
-        matmul(&mut gram, Store::Overwrite, 1.0, left, right, Threads::All);
+        let out = MatrixMut::new(&mut gram, side, side);
+        product_on_all(out, Store::Overwrite, 1.0, left, right);
 
         let a = Matrix::new(&gram, side, side);
-        matmul(&mut polynomial, Store::Overwrite, C, a, a, Threads::All);
+        let out = MatrixMut::new(&mut polynomial, side, side);
+        product_on_all(out, Store::Overwrite, C, a, a);
         for (p, a) in polynomial.iter_mut().zip(&gram) {
             *p += B * a;
         }
 
         let p = Matrix::new(&polynomial, side, side);
         let (left, right) = if tall { (x, p) } else { (p, x) };
-        matmul(&mut next, Store::Overwrite, 1.0, left, right, Threads::All);
+        let out = MatrixMut::new(&mut next, rows, columns);
+        product_on_all(out, Store::Overwrite, 1.0, left, right);
         for (x, next) in matrix.iter_mut().zip(&next) {
             *x = A * *x + next;
         }

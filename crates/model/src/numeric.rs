@@ -64,6 +64,22 @@ pub(crate) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum::<f32>() + rest
 }
 
+/// Sum of products of three slices of one length.
+#[inline(always)]
+fn dot3<const FMA: bool>(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let (c, c_rest) = c.as_chunks::<LANES>();
+    for ((a, b), c) in a.iter().zip(b).zip(c) {
+        for i in 0..LANES {
+            lanes[i] = fma::<FMA>(a[i] * b[i], c[i], lanes[i]);
+        }
+    }
+    let rest = a_rest.iter().zip(b_rest).zip(c_rest);
+    lanes.iter().sum::<f32>() + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
+}
+
 /// Replaces each value by e^(value - shift) and returns their sum.
 #[inline(always)]
 pub(crate) fn exp_shifted<const FMA: bool>(values: &mut [f32], shift: f32) -> f32 {
@@ -117,23 +133,13 @@ pub(crate) fn add_scaled<const FMA: bool>(y: &mut [f32], a: f32, x: &[f32]) {
 
 vectorised! {
     /// RMSNorm of each row (Zhang & Sennrich 2019, <https://arxiv.org/abs/1910.07467>):
-    /// `out = x / rms(x) * weight`. `x` and `out` are `[rows, width]`, `inverse_rms` is `[rows]`.
-    pub(crate) fn rms_norm(
-        x: &[f32],
-        weight: &[f32],
-        eps: f32,
-        out: &mut [f32],
-        inverse_rms: &mut [f32],
-    ) {
+    /// `out = x / rms(x) * weight`. `x` and `out` are `[rows, width]`.
+    pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
         let width = weight.len();
-        for ((x, out), inverse) in x
-            .chunks_exact(width)
-            .zip(out.chunks_exact_mut(width))
-            .zip(inverse_rms)
-        {
-            *inverse = 1.0 / (dot::<FMA>(x, x) / width as f32 + eps).sqrt();
+        for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let inverse = 1.0 / (dot::<FMA>(x, x) / width as f32 + eps).sqrt();
             for ((out, &x), &weight) in out.iter_mut().zip(x).zip(weight) {
-                *out = x * *inverse * weight;
+                *out = x * inverse * weight;
             }
         }
     }
@@ -144,22 +150,22 @@ vectorised! {
     pub(crate) fn rms_norm_backward(
         x: &[f32],
         weight: &[f32],
-        inverse_rms: &[f32],
+        eps: f32,
         dout: &[f32],
         dx: &mut [f32],
         dweight: &mut [f32],
     ) {
         let width = weight.len();
         let rows = x.chunks_exact(width).zip(dout.chunks_exact(width));
-        for (((x, dout), dx), &inverse) in rows.zip(dx.chunks_exact_mut(width)).zip(inverse_rms) {
-            let mut lanes = [0.0; LANES];
-            for (i, ((&x, &d), &w)) in x.iter().zip(dout).zip(weight).enumerate() {
-                lanes[i % LANES] += x * d * w;
-            }
-            let projection = lanes.iter().sum::<f32>() * inverse * inverse * inverse / width as f32;
-            for i in 0..width {
-                dx[i] += dout[i] * weight[i] * inverse - x[i] * projection;
-                dweight[i] += dout[i] * x[i] * inverse;
+        for ((x, dout), dx) in rows.zip(dx.chunks_exact_mut(width)) {
+            let inverse = 1.0 / (dot::<FMA>(x, x) / width as f32 + eps).sqrt();
+            let projection = dot3::<FMA>(x, dout, weight) * inverse * inverse * inverse;
+            let projection = projection / width as f32;
+            let out = dx.iter_mut().zip(dweight.iter_mut());
+            for ((((dx, dweight), &x), &dout), &weight) in out.zip(x).zip(dout).zip(weight) {
+                let direct = dout * inverse;
+                *dx += direct * weight - x * projection;
+                *dweight += direct * x;
             }
         }
     }

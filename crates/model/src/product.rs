@@ -270,7 +270,7 @@ pub(crate) fn product_of_panels<T: Element>(
             let block = Block {
                 depth: DEPTH.min(b.depth - from),
                 a: &a.data[from.min(a.data.len())..],
-                a_stride: a.row_stride,
+                a_strides: [a.row_stride, 1],
                 b: &panel[from * PANEL..],
                 b_stride: PANEL,
                 rows,
@@ -336,7 +336,7 @@ fn blocked<T: Element>(
                 run(Block {
                     depth,
                     a: a_block,
-                    a_stride,
+                    a_strides: [a_stride, 1],
                     b: into,
                     b_stride: PANEL,
                     rows: height,
@@ -351,9 +351,9 @@ fn blocked<T: Element>(
     }
 }
 
-/// `out (op)= scale * a b` on the calling thread, where `a` and `b` have rows without gaps and
-/// `b` is read where it lies: for few rows, and for matrices that fit a cache. Every row of `b`
-/// is followed by numbers of any value up to the next multiple of 16.
+/// `out (op)= scale * a b` on the calling thread, where both are read where they lie: for few
+/// rows, and for matrices that fit a cache. The rows of `b` have no gaps inside, and each is
+/// followed by numbers of any value up to the next multiple of 16 columns.
 pub(crate) fn product_in_place(
     out: MatrixMut<'_>,
     store: Store,
@@ -362,15 +362,12 @@ pub(crate) fn product_in_place(
     b: Matrix<'_>,
 ) {
     check(&out, a.rows, a.columns, b.rows, b.columns);
-    assert!(
-        a.column_stride == 1 && b.column_stride == 1,
-        "rows without gaps"
-    );
+    assert!(b.column_stride == 1, "rows without gaps");
     for from in (0..b.rows).step_by(DEPTH) {
         run(Block {
             depth: DEPTH.min(b.rows - from),
-            a: &a.data[from.min(a.data.len())..],
-            a_stride: a.row_stride,
+            a: &a.data[from * a.column_stride..],
+            a_strides: [a.row_stride, a.column_stride],
             b: &b.data[from * b.row_stride..],
             b_stride: b.row_stride,
             rows: a.rows,
@@ -443,7 +440,8 @@ struct Block<'a, T> {
     depth: usize,
     /// `[rows, depth]`.
     a: &'a [f32],
-    a_stride: usize,
+    /// From row to row, and along the depth.
+    a_strides: [usize; 2],
     /// `[depth, columns]`, readable up to the next multiple of 16 columns.
     b: &'a [T],
     b_stride: usize,
@@ -455,8 +453,27 @@ struct Block<'a, T> {
     scale: f32,
 }
 
+impl<T> Block<'_, T> {
+    /// What `tile` reads and writes without a check lies within the slices.
+    fn check(&self) {
+        let last = |rows: usize, row: usize, columns: usize, column: usize| match rows * columns {
+            0 => 0,
+            _ => (rows - 1) * row + (columns - 1) * column + 1,
+        };
+        let [row, along] = self.a_strides;
+        let width = self.columns.next_multiple_of(16);
+        assert!(
+            last(self.rows, row, self.depth, along) <= self.a.len()
+                && last(self.depth, self.b_stride, width, 1) <= self.b.len()
+                && last(self.rows, self.out_stride, self.columns, 1) <= self.out.len(),
+            "a product reads and writes within its matrices"
+        );
+    }
+}
+
 vectorised! {
     fn run[T: Element](block: Block<'_, T>) {
+        block.check();
         let mut block = block;
         let mut column = 0;
         while column < block.columns {
@@ -464,11 +481,11 @@ vectorised! {
             column += if WIDE && left >= 64 {
                 strip::<T, 4, 64, FMA>(&mut block, column)
             } else if WIDE && left >= 32 {
-                strip::<T, 8, 32, FMA>(&mut block, column)
+                strip::<T, 4, 32, FMA>(&mut block, column)
             } else if WIDE {
-                strip::<T, 8, 16, FMA>(&mut block, column)
+                strip::<T, 4, 16, FMA>(&mut block, column)
             } else if cfg!(target_arch = "aarch64") || FMA {
-                strip::<T, 6, 16, FMA>(&mut block, column)
+                strip::<T, 4, 16, FMA>(&mut block, column)
             } else {
                 strip::<T, 4, 8, FMA>(&mut block, column)
             };
@@ -499,37 +516,53 @@ fn strip<T: Element, const M: usize, const N: usize, const FMA: bool>(
 
 /// `M` rows by `N` columns of the output, summed in registers.
 #[inline(always)]
+#[expect(unsafe_code, reason = "a check at every step halves the speed")]
 fn tile<T: Element, const M: usize, const N: usize, const FMA: bool>(
     block: &mut Block<'_, T>,
     row: usize,
     column: usize,
 ) {
     let mut sums = [[0.0; N]; M];
-    let rows: [&[f32]; M] = std::array::from_fn(|i| {
-        let start = (row + i) * block.a_stride;
-        &block.a[start..start + block.depth]
-    });
-    let b = &block.b[column..];
-    for at in 0..block.depth {
-        let from = &b[at * block.b_stride..][..N];
-        let mut line = [0.0; N];
-        for (to, from) in line.iter_mut().zip(from) {
-            *to = from.to_f32();
-        }
-        for (sums, row) in sums.iter_mut().zip(rows) {
-            for (sum, &b) in sums.iter_mut().zip(&line) {
-                *sum = fma::<FMA>(row[at], b, *sum);
+    let [row_stride, along] = block.a_strides;
+    let mut a = block.a[(row * row_stride).min(block.a.len())..].as_ptr();
+    let mut b = block.b[column.min(block.b.len())..].as_ptr();
+    for _ in 0..block.depth {
+        // SAFETY: `Block::check` found every row and column of both within their slices, the
+        // columns of `b` up to the next multiple of 16; `N` divides or is 16 where it is not
+        // whole. The pointers step past the end only after the last read.
+        unsafe {
+            let line: [T; N] = b.cast::<[T; N]>().read_unaligned();
+            let line = line.map(T::to_f32);
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let x = *a.add(i * row_stride);
+                for (sum, &b) in sums.iter_mut().zip(&line) {
+                    *sum = fma::<FMA>(x, b, *sum);
+                }
             }
+            a = a.wrapping_add(along);
+            b = b.wrapping_add(block.b_stride);
         }
     }
     let kept = N.min(block.columns - column);
     for (i, sums) in sums.iter().enumerate() {
         let out = &mut block.out[(row + i) * block.out_stride + column..][..kept];
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = match block.add {
-                true => sum * block.scale + *out,
-                false => sum * block.scale,
-            };
+        match (block.add, kept == N) {
+            (true, true) => {
+                for (out, sum) in out[..N].iter_mut().zip(sums) {
+                    *out = fma::<FMA>(*sum, block.scale, *out);
+                }
+            }
+            (false, true) => {
+                for (out, sum) in out[..N].iter_mut().zip(sums) {
+                    *out = sum * block.scale;
+                }
+            }
+            (add, false) => {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    let before = if add { *out } else { 0.0 };
+                    *out = fma::<FMA>(*sum, block.scale, before);
+                }
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
-//! From one layer's projected queries, keys and values to what attention reads, and back:
-//! per-head RMSNorm (Qwen3), rotary positions (Su et al. 2021,
-//! <https://arxiv.org/abs/2104.09864>), and the turn from token-major to head-major.
+//! From one layer's projected queries and keys to what attention reads, and back: per-head
+//! RMSNorm (Qwen3) and rotary positions (Su et al. 2021, <https://arxiv.org/abs/2104.09864>).
 
 use crate::Architecture;
-use crate::numeric::{rms_norm, rms_norm_backward};
+use crate::instructions::vectorised;
+use crate::numeric::dot;
 
 /// cos and sin of every angle: `[positions, head_dim / 2]` each.
 pub(crate) struct Rotary {
@@ -23,106 +23,117 @@ impl Rotary {
     }
 
     /// Rotates one head's vector at `position`; backwards where `inverse`.
+    #[inline(always)]
     pub(crate) fn rotate(&self, head: &mut [f32], position: usize, inverse: bool) {
         let at = position * self.half..(position + 1) * self.half;
         let (cos, sin) = (&self.cos[at.clone()], &self.sin[at]);
         let sign = if inverse { -1.0 } else { 1.0 };
         let (low, high) = head.split_at_mut(self.half);
-        for i in 0..self.half {
-            let (a, b, sin) = (low[i], high[i], sign * sin[i]);
-            low[i] = a * cos[i] - b * sin;
-            high[i] = b * cos[i] + a * sin;
+        for (((low, high), cos), sin) in low.iter_mut().zip(high).zip(cos).zip(sin) {
+            let (a, b, sin) = (*low, *high, sign * sin);
+            *low = a * cos - b * sin;
+            *high = b * cos + a * sin;
         }
     }
 }
 
-/// Queries and keys of one layer, as attention reads them: `[heads, tokens, head_dim]`, the
-/// query heads, then the key heads, then the value heads.
-pub(crate) struct HeadMajor<'a> {
-    pub(crate) architecture: &'a Architecture,
+/// How one layer's heads are normed and rotated.
+#[derive(Clone, Copy)]
+pub(crate) struct Heads<'a> {
     pub(crate) rotary: &'a Rotary,
-    /// Weights of the query and key norms, each `[head_dim]`.
+    /// Query heads.
+    pub(crate) heads: usize,
+    pub(crate) kv_heads: usize,
+    /// Numbers of one head.
+    pub(crate) width: usize,
+    pub(crate) eps: f32,
+    /// Gains of the query and key norms, each `[head_dim]`.
     pub(crate) norms: Option<(&'a [f32], &'a [f32])>,
-    /// Position of each token along its path.
-    pub(crate) positions: &'a [usize],
 }
 
-impl HeadMajor<'_> {
-    /// `projected` is `[tokens, heads * head_dim]` with query, key, value heads in turn; `out`
-    /// is `[heads, tokens, head_dim]`.
-    pub(crate) fn forward(&self, projected: &[f32], out: &mut [f32]) {
-        let (width, tokens) = (self.architecture.head_dim, self.positions.len());
-        let heads = projected.len() / (tokens * width);
-        let mut normed = vec![0.0; width];
-        for head in 0..heads {
-            for (t, &position) in self.positions.iter().enumerate() {
-                let from = (t * heads + head) * width;
-                let source = &projected[from..from + width];
-                let to = (head * tokens + t) * width;
-                let target = &mut out[to..to + width];
-                match self.norm(head) {
-                    Some(weight) => {
-                        let eps = self.architecture.rms_norm_eps;
-                        rms_norm(source, weight, eps, &mut normed, &mut [0.0]);
-                        target.copy_from_slice(&normed);
-                    }
-                    None => target.copy_from_slice(source),
-                }
-                if self.is_rotated(head) {
-                    self.rotary.rotate(target, position, false);
-                }
-            }
-        }
+impl Heads<'_> {
+    /// Numbers of one token's queries, keys and values.
+    pub(crate) fn columns(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.width
     }
 
-    /// Turns `dout` `[heads, tokens, head_dim]` (overwritten) into `dprojected`
-    /// `[tokens, heads * head_dim]`; adds to the norms' gradients.
-    pub(crate) fn backward(
-        &self,
-        projected: &[f32],
-        dout: &mut [f32],
-        dprojected: &mut [f32],
-        mut dnorms: Option<(&mut [f32], &mut [f32])>,
-    ) {
-        let (width, tokens) = (self.architecture.head_dim, self.positions.len());
-        let heads = projected.len() / (tokens * width);
-        let mut normed = vec![0.0; width];
-        for head in 0..heads {
-            for (t, &position) in self.positions.iter().enumerate() {
-                let at = (head * tokens + t) * width;
-                let dhead = &mut dout[at..at + width];
-                let at = (t * heads + head) * width;
-                let (source, target) =
-                    (&projected[at..at + width], &mut dprojected[at..at + width]);
-                if self.is_rotated(head) {
-                    self.rotary.rotate(dhead, position, true);
-                }
-                match (self.norm(head), &mut dnorms) {
-                    (Some(weight), Some((dq, dk))) => {
-                        let eps = self.architecture.rms_norm_eps;
-                        let mut inverse = [0.0];
-                        rms_norm(source, weight, eps, &mut normed, &mut inverse);
-                        target.fill(0.0);
-                        let is_query = head < self.architecture.heads;
-                        let dweight: &mut [f32] = if is_query { dq } else { dk };
-                        rms_norm_backward(source, weight, &inverse, dhead, target, dweight);
-                    }
-                    _ => target.copy_from_slice(dhead),
-                }
-            }
-        }
+    /// Numbers of one token's queries and keys.
+    pub(crate) fn rotated(&self) -> usize {
+        (self.heads + self.kv_heads) * self.width
     }
 
-    fn is_rotated(&self, head: usize) -> bool {
-        head < self.architecture.heads + self.architecture.kv_heads
-    }
-
+    #[inline(always)]
     fn norm(&self, head: usize) -> Option<&[f32]> {
         let (q, k) = self.norms?;
-        if head < self.architecture.heads {
-            Some(q)
-        } else {
-            self.is_rotated(head).then_some(k)
+        Some(if head < self.heads { q } else { k })
+    }
+}
+
+vectorised! {
+    /// `projected` is `[rows, queries, keys and values]`, `rotated` `[rows, queries and keys]`,
+    /// `positions` `[rows]`.
+    pub(crate) fn rotate_heads(
+        heads: Heads<'_>,
+        projected: &[f32],
+        positions: &[usize],
+        rotated: &mut [f32],
+    ) {
+        let rows = (projected.chunks_exact(heads.columns()))
+            .zip(rotated.chunks_exact_mut(heads.rotated()));
+        for ((from, to), &position) in rows.zip(positions) {
+            let pairs = from.chunks_exact(heads.width).zip(to.chunks_exact_mut(heads.width));
+            for (head, (from, to)) in pairs.enumerate() {
+                match heads.norm(head) {
+                    Some(weight) => {
+                        let inverse = inverse_rms::<FMA>(from, heads.eps);
+                        for ((to, from), weight) in to.iter_mut().zip(from).zip(weight) {
+                            *to = from * inverse * weight;
+                        }
+                    }
+                    None => to.copy_from_slice(from),
+                }
+                heads.rotary.rotate(to, position, false);
+            }
         }
     }
+}
+
+vectorised! {
+    /// Backward of [`rotate_heads`]: turns the queries and keys of `gradient`, `[rows, queries,
+    /// keys and values]`, into the gradient of what was projected; adds to the gradients of the
+    /// norms' gains, queries first, `[2, head_dim]`.
+    pub(crate) fn rotate_heads_backward(
+        heads: Heads<'_>,
+        projected: &[f32],
+        positions: &[usize],
+        gradient: &mut [f32],
+        dnorms: &mut [f32],
+    ) {
+        let width = heads.width;
+        let rows = (projected.chunks_exact(heads.columns()))
+            .zip(gradient.chunks_exact_mut(heads.columns()));
+        for ((x, d), &position) in rows.zip(positions) {
+            let pairs = x.chunks_exact(width).zip(d.chunks_exact_mut(width));
+            for (head, (x, d)) in pairs.take(heads.heads + heads.kv_heads).enumerate() {
+                heads.rotary.rotate(d, position, true);
+                let Some(weight) = heads.norm(head) else { continue };
+                let first = if head < heads.heads { 0 } else { width };
+                let dweight = &mut dnorms[first..first + width];
+                let inverse = inverse_rms::<FMA>(x, heads.eps);
+                for (((d, x), weight), dweight) in d.iter_mut().zip(x).zip(weight).zip(dweight) {
+                    *dweight += *d * x * inverse;
+                    *d *= weight;
+                }
+                let projection = dot::<FMA>(d, x) * inverse * inverse * inverse / width as f32;
+                for (d, x) in d.iter_mut().zip(x) {
+                    *d = *d * inverse - x * projection;
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn inverse_rms<const FMA: bool>(x: &[f32], eps: f32) -> f32 {
+    1.0 / (dot::<FMA>(x, x) / x.len() as f32 + eps).sqrt()
 }

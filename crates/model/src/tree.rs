@@ -76,6 +76,30 @@ impl TokenTree {
         }
     }
 
+    /// Several trees as one forest: their tokens one after the other, in the order given.
+    pub fn join<'a>(trees: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for tree in trees {
+            let (tokens, nodes) = (all.tokens.len(), all.nodes.len());
+            all.tokens.extend_from_slice(&tree.tokens);
+            all.nodes.extend(tree.nodes.iter().map(|node| Node {
+                parent: node.parent.map(|parent| parent + nodes),
+                start: node.start + tokens,
+                ..*node
+            }));
+            let shifted = tree.node_of.iter().map(|node| node + nodes as u32);
+            all.node_of.extend(shifted);
+        }
+        all
+    }
+
+    /// The tokens below each root, as ranges.
+    pub(crate) fn roots(&self) -> Vec<std::ops::Range<usize>> {
+        let roots = self.nodes.iter().filter(|node| node.parent.is_none());
+        let starts: Vec<usize> = roots.map(|node| node.start).chain([self.len()]).collect();
+        starts.windows(2).map(|pair| pair[0]..pair[1]).collect()
+    }
+
     /// Number of tokens that are computed.
     pub fn len(&self) -> usize {
         self.tokens.len()
@@ -133,6 +157,19 @@ impl TokenTree {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_forest_holds_its_trees_one_after_the_other() {
+        let (one, _) = TokenTree::from_sequences(&[&[1, 2, 3], &[1, 4]]);
+        let (two, _) = TokenTree::from_sequences(&[&[5, 6], &[7]]);
+        let forest = TokenTree::join([&one, &two]);
+        assert_eq!(forest.tokens(), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(forest.roots(), [0..4, 4..6, 6..7]);
+        assert_eq!(forest.predecessor(3), Some(0));
+        assert_eq!(forest.predecessor(5), Some(4));
+        assert_eq!(forest.predecessor(6), None);
+        assert_eq!(forest.position(5), 1);
+    }
 
     #[test]
     fn shared_prefixes_are_stored_once() {

@@ -1,8 +1,7 @@
 //! What the engine promises for every model and every tree.
 
 use model::{
-    Architecture, Buffers, Coefficient, Generator, Keep, Model, Preset, Sampling, Threads,
-    TokenTree, init,
+    Architecture, Buffers, Coefficient, Generator, Keep, Model, Preset, Sampling, TokenTree, init,
 };
 use proptest::prelude::*;
 
@@ -42,7 +41,7 @@ fn coefficient(i: usize) -> Coefficient {
 
 fn score(model: &Model, tree: &TokenTree, targets: &[usize]) -> (Vec<f32>, Vec<f32>) {
     let mut buffers = Buffers::default();
-    let pass = model.forward(tree, targets, Keep::Nothing, Threads::One, &mut buffers);
+    let pass = model.forward(tree, targets, Keep::Nothing, &mut buffers);
     (pass.logprobs.clone(), pass.entropies.clone())
 }
 
@@ -52,11 +51,10 @@ fn gradient(
     targets: &[usize],
     coefficients: &[Coefficient],
     keep: Keep,
-    threads: Threads,
 ) -> Vec<f32> {
     let mut gradient = vec![0.0; model.parameters.data.len()];
     let mut buffers = Buffers::default();
-    let pass = model.forward(tree, targets, keep, threads, &mut buffers);
+    let pass = model.forward(tree, targets, keep, &mut buffers);
     pass.backward(coefficients, &mut gradient, &mut buffers);
     gradient
 }
@@ -94,14 +92,7 @@ fn the_backward_pass_is_the_derivative_of_the_forward_pass() {
                 .map(|(c, (&l, e))| f64::from(c.logprob * l) + f64::from(c.entropy * e))
                 .sum()
         };
-        let exact = gradient(
-            &model,
-            &tree,
-            &targets,
-            &coefficients,
-            Keep::All,
-            Threads::One,
-        );
+        let exact = gradient(&model, &tree, &targets, &coefficients, Keep::All);
         let specs = model.parameters.layout.specs().to_vec();
         for spec in specs {
             // A few entries of every parameter.
@@ -135,11 +126,14 @@ fn keeping_less_and_using_more_threads_change_no_gradient() {
     let (tree, _) = TokenTree::from_sequences(&[&long, &branch]);
     let targets = targets(&tree);
     let coefficients: Vec<_> = (0..targets.len()).map(coefficient).collect();
-    let of = |keep, threads| gradient(&model, &tree, &targets, &coefficients, keep, threads);
-    let all = of(Keep::All, Threads::One);
-    assert_eq!(all, of(Keep::Inputs, Threads::One), "to the last bit");
-    assert_eq!(all, of(Keep::All, Threads::One), "to the last bit");
-    assert_close(&of(Keep::All, Threads::All), &all, 1e-5, "threads");
+    let of = |keep, threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().expect("a pool of threads");
+        pool.install(|| gradient(&model, &tree, &targets, &coefficients, keep))
+    };
+    let all = of(Keep::All, 1);
+    assert!(all == of(Keep::Inputs, 1), "to the last bit");
+    assert!(all == of(Keep::All, 3), "to the last bit");
 }
 
 /// Sequences that share prefixes, three levels deep.
@@ -189,10 +183,10 @@ proptest! {
                 shared[in_tree].entropy += c.entropy;
                 coefficients.push(c);
             }
-            let part = gradient(&model, &alone, &own, &coefficients, Keep::All, Threads::One);
+            let part = gradient(&model, &alone, &own, &coefficients, Keep::All);
             apart.iter_mut().zip(part).for_each(|(sum, g)| *sum += g);
         }
-        let together = gradient(&model, &tree, &all, &shared, Keep::All, Threads::One);
+        let together = gradient(&model, &tree, &all, &shared, Keep::All);
         assert_close(&together, &apart, 1e-5, "gradient");
     }
 }

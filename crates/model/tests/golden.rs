@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Buffers, Coefficient, Generator, Keep, Model, Sampling, Threads, TokenTree, load};
+use model::{Buffers, Coefficient, Generator, Keep, Model, Sampling, TokenTree, load};
 use safetensors::SafeTensors;
 
 /// The data folder, if there is one.
@@ -94,7 +94,7 @@ fn check(folder: &Path) {
         let fans: Vec<&[u32]> = fans.iter().map(Vec::as_slice).collect();
         let (fan, paths) = TokenTree::from_sequences(&fans);
         let leaves: Vec<usize> = paths.iter().map(|path| path[path.len() - 1]).collect();
-        let pass = model.forward(&fan, &leaves, Keep::Nothing, Threads::All, &mut buffers);
+        let pass = model.forward(&fan, &leaves, Keep::Nothing, &mut buffers);
         for at in 0..length {
             let expected = log_softmax(&logits, vocab, row * length + at);
             for (v, expected) in expected.iter().enumerate() {
@@ -108,7 +108,7 @@ fn check(folder: &Path) {
 
         let (tree, paths) = TokenTree::from_sequences(&[ids]);
         let targets = &paths[0][1..];
-        let pass = model.forward(&tree, targets, Keep::All, Threads::One, &mut buffers);
+        let pass = model.forward(&tree, targets, Keep::All, &mut buffers);
         let mut coefficients = Vec::new();
         for at in 1..length {
             let expected = token_logprobs[row * (length - 1) + at - 1];

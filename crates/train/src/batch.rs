@@ -62,6 +62,7 @@ pub struct Sample {
 
 /// What one update is made of. Counts are over the whole batch; each loss is divided by its
 /// own once.
+#[derive(Default)]
 pub struct Batch {
     /// One for each task.
     pub samples: Vec<Sample>,

@@ -1,13 +1,19 @@
-//! One batch in, one (or a few) optimiser steps out.
+//! One batch in, one (or a few) optimiser steps out. The trees of several samples go through
+//! the model together, as one forest, so that short ones keep all threads busy.
 
-use model::{Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, StepStats, Threads};
+use std::ops::Range;
+
+use model::{Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, StepStats, TokenTree};
 use objective::{
     RatioOld, Stream, TraceLift, clipped_surrogate, component_weights, trace_lift, weighted_nll,
 };
-use rayon::prelude::*;
 
 use crate::batch::{Batch, Sample};
 use crate::folder::StepRecord;
+
+/// Samples go through the model together up to so many tokens: enough to fill the caches and the
+/// threads, few enough to keep activations small.
+const FOREST: usize = 4096;
 
 /// Holds the optimiser, and what is reused from step to step.
 pub struct Learner {
@@ -15,11 +21,6 @@ pub struct Learner {
     pub optimizer: Optimizer,
     objective: objective::Config,
     keep: Keep,
-    workers: Vec<Worker>,
-}
-
-/// What one thread works with.
-struct Worker {
     buffers: Buffers,
     gradient: Vec<f32>,
 }
@@ -133,17 +134,12 @@ impl Learner {
         keep: Keep,
     ) -> Self {
         let layout = &model.parameters.layout;
-        let worker = || Worker {
-            buffers: Buffers::default(),
-            gradient: vec![0.0; layout.len],
-        };
         Self {
             optimizer: Optimizer::new(optimizer, layout),
             objective,
             keep,
-            workers: (0..rayon::current_num_threads())
-                .map(|_| worker())
-                .collect(),
+            buffers: Buffers::default(),
+            gradient: vec![0.0; layout.len],
         }
     }
 
@@ -158,94 +154,103 @@ impl Learner {
         rate: f32,
     ) -> Update {
         let tallies = self.gradient(model, batch, old);
-        let (first, others) = self.workers.split_at_mut(1);
-        for other in others {
-            let parts = first[0].gradient.iter_mut().zip(&other.gradient);
-            parts.for_each(|(sum, part)| *sum += part);
-        }
-        let gradient = &first[0].gradient;
-        let stats = (self.optimizer).step(&mut model.parameters.data, gradient, rate);
+        let weights = &mut model.parameters.data;
+        let stats = self.optimizer.step(weights, &self.gradient, rate);
         summary(batch, &tallies, stats)
     }
 
     /// Log-probabilities of every sample's targets under the weights as they are.
     pub fn score(&mut self, model: &Model, batch: &Batch) -> Vec<Vec<f32>> {
-        self.over(batch, |worker, i, threads| {
-            let sample = &batch.samples[i];
-            let buffers = &mut worker.buffers;
-            let pass = model.forward(
-                &sample.tree,
-                &sample.targets,
-                Keep::Nothing,
-                threads,
-                buffers,
-            );
-            let logprobs = pass.logprobs.clone();
-            pass.finish(buffers);
-            logprobs
-        })
+        let mut all = Vec::with_capacity(batch.samples.len());
+        for range in forests(&batch.samples) {
+            let forest = Forest::new(&batch.samples[range]);
+            let (tree, targets) = (&forest.tree, &forest.targets);
+            let pass = model.forward(tree, targets, Keep::Nothing, &mut self.buffers);
+            all.extend((forest.places.iter()).map(|place| pass.logprobs[place.clone()].to_vec()));
+            pass.finish(&mut self.buffers);
+        }
+        all
     }
 
-    /// Leaves the batch's gradient in the workers' parts.
+    /// Leaves the batch's gradient in `self.gradient`.
     fn gradient(&mut self, model: &Model, batch: &Batch, old: Option<&[Vec<f32>]>) -> Vec<Tally> {
-        let (objective, keep) = (self.objective, self.keep);
-        for worker in &mut self.workers {
-            worker.gradient.fill(0.0);
-        }
-        self.over(batch, |worker, i, threads| {
-            let sample = &batch.samples[i];
-            let Worker { buffers, gradient } = worker;
-            let pass = model.forward(&sample.tree, &sample.targets, keep, threads, buffers);
-            let old = old.map(|old| &old[i][..]);
-            let (stream, tally) = evaluate(&objective, batch, sample, &pass, old);
-            let coefficients: Vec<Coefficient> = (stream.coefficients().into_iter())
-                .map(|logprob| Coefficient {
+        self.gradient.fill(0.0);
+        let mut tallies = Vec::with_capacity(batch.samples.len());
+        for range in forests(&batch.samples) {
+            let samples = &batch.samples[range.clone()];
+            let forest = Forest::new(samples);
+            let (tree, targets) = (&forest.tree, &forest.targets);
+            let pass = model.forward(tree, targets, self.keep, &mut self.buffers);
+            let mut coefficients = Vec::with_capacity(targets.len());
+            for ((i, sample), place) in range.zip(samples).zip(&forest.places) {
+                let scored = Scored {
+                    logprobs: &pass.logprobs[place.clone()],
+                    entropies: &pass.entropies[place.clone()],
+                    old: old.map(|old| &old[i][..]),
+                };
+                let (stream, tally) = evaluate(&self.objective, batch, sample, scored);
+                let logprobs = stream.coefficients().into_iter();
+                coefficients.extend(logprobs.map(|logprob| Coefficient {
                     logprob,
                     entropy: 0.0,
-                })
-                .collect();
-            pass.backward(&coefficients, gradient, buffers);
-            tally
-        })
-    }
-
-    /// Runs `work` over all samples: side by side where there are enough of them, else one
-    /// after another with all threads in each. Which worker has which sample depends on the
-    /// batch alone, so that sums are the same to the last bit. Results are in sample order.
-    fn over<T: Send>(
-        &mut self,
-        batch: &Batch,
-        work: impl Fn(&mut Worker, usize, Threads) -> T + Sync,
-    ) -> Vec<T> {
-        let samples = &batch.samples;
-        if samples.len() < self.workers.len() {
-            let worker = &mut self.workers[0];
-            let one = |i| work(&mut *worker, i, Threads::All);
-            return (0..samples.len()).map(one).collect();
+                }));
+                tallies.push(tally);
+            }
+            pass.backward(&coefficients, &mut self.gradient, &mut self.buffers);
         }
-        let shares = shares(samples, self.workers.len());
-        let mut results: Vec<(usize, T)> = (self.workers.par_iter_mut().zip(shares))
-            .flat_map_iter(|(worker, share)| {
-                let one = |i: usize| (i, work(worker, i, Threads::One));
-                share.into_iter().map(one).collect::<Vec<_>>()
-            })
-            .collect();
-        results.sort_by_key(|(i, _)| *i);
-        results.into_iter().map(|(_, result)| result).collect()
+        tallies
     }
 }
 
-/// Deals samples out to workers, the longest first, each to the one with the least to do.
-fn shares(samples: &[Sample], workers: usize) -> Vec<Vec<usize>> {
-    let mut order: Vec<usize> = (0..samples.len()).collect();
-    order.sort_by_key(|&i| std::cmp::Reverse(samples[i].tree.len()));
-    let mut shares = vec![(0, Vec::new()); workers];
-    for i in order {
-        let share = (shares.iter_mut().min_by_key(|(load, _)| *load)).expect("a worker");
-        share.0 += samples[i].tree.len();
-        share.1.push(i);
+/// The samples that go through the model together.
+fn forests(samples: &[Sample]) -> Vec<Range<usize>> {
+    let mut forests: Vec<Range<usize>> = Vec::new();
+    let mut tokens = 0;
+    for (i, sample) in samples.iter().enumerate() {
+        tokens += sample.tree.len();
+        match forests.last_mut() {
+            Some(forest) if tokens <= FOREST => forest.end = i + 1,
+            _ => {
+                tokens = sample.tree.len();
+                forests.push(i..i + 1);
+            }
+        }
     }
-    shares.into_iter().map(|(_, share)| share).collect()
+    forests
+}
+
+/// Several samples as one tree, with the targets of all; `places` are each sample's among them.
+struct Forest {
+    tree: TokenTree,
+    targets: Vec<usize>,
+    places: Vec<Range<usize>>,
+}
+
+impl Forest {
+    fn new(samples: &[Sample]) -> Self {
+        let tree = TokenTree::join(samples.iter().map(|sample| &sample.tree));
+        let (mut targets, mut places, mut first) = (Vec::new(), Vec::new(), 0);
+        for sample in samples {
+            let start = targets.len();
+            targets.extend(sample.targets.iter().map(|target| first + target));
+            places.push(start..targets.len());
+            first += sample.tree.len();
+        }
+        Self {
+            tree,
+            targets,
+            places,
+        }
+    }
+}
+
+/// What the model says of one sample's targets, and what it said when they were sampled if that
+/// was scored.
+#[derive(Clone, Copy)]
+struct Scored<'a> {
+    logprobs: &'a [f32],
+    entropies: &'a [f32],
+    old: Option<&'a [f32]>,
 }
 
 /// The objectives of one sample, summed into one stream over its targets.
@@ -253,8 +258,7 @@ fn evaluate(
     config: &objective::Config,
     batch: &Batch,
     sample: &Sample,
-    pass: &model::Pass<'_>,
-    old: Option<&[f32]>,
+    scored: Scored<'_>,
 ) -> (Stream, Tally) {
     let mut stream = Stream::new(sample.targets.len());
     let mut tally = Tally::default();
@@ -263,8 +267,8 @@ fn evaluate(
     };
 
     let rollouts = &sample.rollouts;
-    let now = gather(&pass.logprobs, &rollouts.places);
-    let old = match (config.ratio_old, old) {
+    let now = gather(scored.logprobs, &rollouts.places);
+    let old = match (config.ratio_old, scored.old) {
         (RatioOld::Prompt, _) if rollouts.conditioned => rollouts.sampled.clone(),
         (_, Some(old)) => gather(old, &rollouts.places),
         (_, None) => now.clone(),
@@ -280,7 +284,7 @@ fn evaluate(
     tally.loss_rollouts = share * surrogate.loss;
     tally.clipped = surrogate.clipped;
     tally.entropy = (rollouts.places.iter())
-        .map(|&place| f64::from(pass.entropies[place]))
+        .map(|&place| f64::from(scored.entropies[place]))
         .sum();
     if rollouts.conditioned {
         tally.lift = [now, rollouts.sampled.clone(), rollouts.advantages.clone()];
@@ -293,7 +297,7 @@ fn evaluate(
     let imitation = &sample.imitation;
     let (counts, progress) = (batch.target_counts, batch.progress);
     let weights = component_weights(&imitation.targets, counts, &config.sft, progress);
-    let logprobs = gather(&pass.logprobs, &imitation.places);
+    let logprobs = gather(scored.logprobs, &imitation.places);
     let likelihood = weighted_nll(&logprobs, &weights);
     stream.add(
         &imitation.places,
@@ -448,13 +452,7 @@ mod tests {
     fn gradient(model: &Model, batch: &Batch, old: Option<&[Vec<f32>]>) -> Vec<f32> {
         let mut learner = learner(model);
         learner.gradient(model, batch, old);
-        let mut sum = vec![0.0; model.parameters.data.len()];
-        for worker in &learner.workers {
-            sum.iter_mut()
-                .zip(&worker.gradient)
-                .for_each(|(s, g)| *s += g);
-        }
-        sum
+        learner.gradient
     }
 
     #[test]
@@ -499,6 +497,14 @@ mod tests {
         let old = learner(&model).score(&model, &batch);
         // Were any ratio not exactly 1, its coefficient would differ.
         assert!(gradient(&model, &batch, Some(&old)) == gradient(&model, &batch, None));
+        // Nor does it matter what a sample is scored beside.
+        for (sample, old) in batch.samples.into_iter().zip(old) {
+            let alone = Batch {
+                samples: vec![sample],
+                ..Batch::default()
+            };
+            assert!(learner(&model).score(&model, &alone) == [old]);
+        }
     }
 
     #[test]
@@ -521,7 +527,7 @@ mod tests {
             let (tree, _) = model::TokenTree::from_sequences(&[tokens]);
             let buffers = &mut Buffers::default();
             let targets = [tree.len() - 1];
-            let pass = model.forward(&tree, &targets, Keep::Nothing, Threads::One, buffers);
+            let pass = model.forward(&tree, &targets, Keep::Nothing, buffers);
             pass.logprobs[0]
         };
         let segment = &groups[0].episodes[0].segments[0];

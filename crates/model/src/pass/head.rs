@@ -1,81 +1,107 @@
 //! The language-model head, chunk by chunk: only positions with a target are computed,
-//! and the vocabulary-sized logits of a batch never exist at once.
+//! and the vocabulary-sized logits of a batch never exist at once unless they are few.
 
-use crate::instructions::vectorised;
+use std::ops::Range;
 
-use super::Pass;
-use crate::Coefficient;
+use rayon::prelude::*;
+
+use super::{Pass, add_partials};
 use crate::buffers::Buffers;
-use crate::matmul::{Matrix, Store, matmul};
+use crate::instructions::vectorised;
 use crate::numeric::{add, dot, exp_shifted, max, rms_norm, rms_norm_backward};
+use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::{Coefficient, Keep};
 
-/// Logits of one chunk stay within about this many numbers.
-const CHUNK: usize = 1 << 18;
+/// Logits of one chunk stay within about this many numbers, but for [`FEWEST`] rows of them.
+const CHUNK: usize = 1 << 24;
+/// Fewer rows a chunk, and reading the head's weights would cost more than the arithmetic.
+const FEWEST: usize = 128;
+/// Rows of a chunk that one thread takes.
+const BLOCK: usize = 64;
 
 impl Pass<'_> {
-    fn chunk_rows(&self) -> usize {
-        (CHUNK / self.model.architecture.vocab_size).clamp(8, 256)
+    fn chunks(&self, count: usize) -> impl Iterator<Item = Range<usize>> {
+        let rows = (CHUNK / self.model.architecture.vocab_size).clamp(FEWEST, 1024);
+        (0..count)
+            .step_by(rows)
+            .map(move |first| first..count.min(first + rows))
     }
 
-    /// The normed hidden rows that predict `predictions`, `[predictions, hidden]`.
-    fn predicting_rows(
-        &self,
-        predictions: &[(usize, u32)],
-        buffers: &mut Buffers,
-    ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-        let hidden = self.model.architecture.hidden_size;
-        let mut x = buffers.take(predictions.len() * hidden);
+    /// Gathers the hidden rows that predict `predictions`, and norms them. `[predictions,
+    /// hidden]` each.
+    fn predicting_rows(&self, predictions: &[(usize, u32)], x: &mut [f32], normed: &mut [f32]) {
+        let a = &self.model.architecture;
+        let hidden = a.hidden_size;
         for (row, &(at, _)) in x.chunks_exact_mut(hidden).zip(predictions) {
             row.copy_from_slice(&self.last[at * hidden..(at + 1) * hidden]);
         }
-        let mut normed = buffers.take(x.len());
-        let mut inverse_rms = buffers.take(predictions.len());
-        let weight = self.model.slice(self.model.layout().norm, hidden);
-        let eps = self.model.architecture.rms_norm_eps;
-        rms_norm(&x, weight, eps, &mut normed, &mut inverse_rms);
-        (x, normed, inverse_rms)
+        let weight = self.model.vector(self.model.layout().norm, hidden);
+        rms_norm(x, weight, a.rms_norm_eps, normed);
     }
 
     fn logits(&self, normed: &[f32], rows: usize, out: &mut [f32]) {
         let a = &self.model.architecture;
-        let weight = Matrix::new(self.model.head(), a.vocab_size, a.hidden_size);
-        let normed = Matrix::new(normed, rows, a.hidden_size);
         let scale = 1.0 / self.model.temperature;
-        matmul(
-            out,
-            Store::Overwrite,
-            scale,
-            normed,
-            weight.t(),
-            self.threads,
-        );
+        let normed = Matrix::new(normed, rows, a.hidden_size);
+        let out = MatrixMut::new(out, rows, a.vocab_size);
+        product(out, Store::Overwrite, scale, normed, self.model.head().t());
     }
 
-    pub(super) fn head_forward(&mut self, buffers: &mut Buffers) {
-        let vocab = self.model.architecture.vocab_size;
-        let rows = self.chunk_rows();
+    pub(super) fn head_forward(&mut self, keep: Keep, buffers: &mut Buffers) {
+        let a = &self.model.architecture;
+        let (vocab, hidden) = (a.vocab_size, a.hidden_size);
+        let count = self.predictions.len();
+        let kept = keep == Keep::All && count * vocab <= CHUNK;
+        let rows = if kept {
+            count
+        } else {
+            self.chunks(count).map(|c| c.len()).max().unwrap_or(0)
+        };
         let mut logits = buffers.take(rows * vocab);
-        for first in (0..self.predictions.len()).step_by(rows) {
-            let last = self.predictions.len().min(first + rows);
-            let chunk = &self.predictions[first..last];
-            let (x, normed, inverse_rms) = self.predicting_rows(chunk, buffers);
-            self.logits(&normed, chunk.len(), &mut logits);
-            for (i, &(_, token)) in chunk.iter().enumerate() {
-                let row = &mut logits[i * vocab..(i + 1) * vocab];
-                let (logprob, entropy) = logprob_and_entropy(row, token as usize);
-                self.logprobs[first + i] = logprob;
-                self.entropies[first + i] = entropy;
-            }
-            for buffer in [x, normed, inverse_rms] {
-                buffers.give(buffer);
-            }
+        let mut x = buffers.take(rows * hidden);
+        let mut normed = buffers.take(rows * hidden);
+        let (mut logprobs, mut entropies) = (vec![0.0; count], vec![0.0; count]);
+        let whole = 0..count;
+        let chunks: Vec<_> = if kept {
+            vec![whole]
+        } else {
+            self.chunks(count).collect()
+        };
+        for chunk in chunks {
+            (
+                self.predictions[chunk.clone()].par_chunks(BLOCK),
+                x.par_chunks_mut(BLOCK * hidden),
+                normed.par_chunks_mut(BLOCK * hidden),
+                logits.par_chunks_mut(BLOCK * vocab),
+                logprobs[chunk.clone()].par_chunks_mut(BLOCK),
+                entropies[chunk].par_chunks_mut(BLOCK),
+            )
+                .into_par_iter()
+                .for_each(|(predictions, x, normed, logits, logprobs, entropies)| {
+                    let rows = predictions.len();
+                    let (x, normed) = (&mut x[..rows * hidden], &mut normed[..rows * hidden]);
+                    self.predicting_rows(predictions, x, normed);
+                    self.logits(normed, rows, logits);
+                    let out = logprobs.iter_mut().zip(entropies);
+                    for ((out, &(_, token)), logits) in
+                        out.zip(predictions).zip(logits.chunks_exact(vocab))
+                    {
+                        (*out.0, *out.1) = logprob_and_entropy(logits, token as usize);
+                    }
+                });
         }
-        buffers.give(logits);
+        (self.logprobs, self.entropies) = (logprobs, entropies);
+        buffers.give(x);
+        buffers.give(normed);
+        match kept {
+            true => self.logits = Some(logits),
+            false => buffers.give(logits),
+        }
     }
 
     /// Returns the gradient of the last layer's output, `[tokens, hidden]`.
     pub(super) fn head_backward(
-        &self,
+        &mut self,
         coefficients: &[Coefficient],
         gradient: &mut [f32],
         buffers: &mut Buffers,
@@ -87,65 +113,92 @@ impl Pass<'_> {
         let used: Vec<usize> = (0..coefficients.len())
             .filter(|&i| coefficients[i] != Coefficient::default())
             .collect();
-        let rows = self.chunk_rows();
-        let mut logits = buffers.take(rows * vocab);
-        for used in used.chunks(rows) {
-            let chunk: Vec<_> = used.iter().map(|&i| self.predictions[i]).collect();
-            let (x, normed, inverse_rms) = self.predicting_rows(&chunk, buffers);
-            self.logits(&normed, chunk.len(), &mut logits);
-            for ((row, &i), &(_, token)) in logits.chunks_exact_mut(vocab).zip(used).zip(&chunk) {
-                let entropy = self.entropies[i];
-                let scale = 1.0 / self.model.temperature;
-                logit_gradient(row, token as usize, coefficients[i], entropy, scale);
-            }
-            let dlogits = Matrix::new(&logits[..chunk.len() * vocab], chunk.len(), vocab);
-            let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
-            let rows = Matrix::new(&normed, chunk.len(), hidden);
-            matmul(dhead, Store::Add, 1.0, dlogits.t(), rows, self.threads);
-            let mut dnormed = buffers.take(normed.len());
-            let weight = Matrix::new(self.model.head(), vocab, hidden);
-            matmul(
-                &mut dnormed,
-                Store::Overwrite,
-                1.0,
-                dlogits,
-                weight,
-                self.threads,
-            );
-            let mut dx = buffers.zeros(x.len());
-            let weight = self.model.slice(layout.norm, hidden);
-            let dweight = &mut gradient[layout.norm..layout.norm + hidden];
-            rms_norm_backward(&x, weight, &inverse_rms, &dnormed, &mut dx, dweight);
-            for (row, &(at, _)) in dx.chunks_exact(hidden).zip(&chunk) {
+        let kept = self.logits.take();
+        for chunk in self.chunks(used.len()) {
+            let used = &used[chunk];
+            let mut logits = buffers.take(used.len() * vocab);
+            let mut x = buffers.take(used.len() * hidden);
+            let mut normed = buffers.take(used.len() * hidden);
+            let mut dx = buffers.zeros(used.len() * hidden);
+            let mut dnormed = buffers.take(used.len() * hidden);
+            let mut dnorm = buffers.zeros(used.len().div_ceil(BLOCK) * hidden);
+            (
+                used.par_chunks(BLOCK),
+                logits.par_chunks_mut(BLOCK * vocab),
+                x.par_chunks_mut(BLOCK * hidden),
+                normed.par_chunks_mut(BLOCK * hidden),
+                dx.par_chunks_mut(BLOCK * hidden),
+                dnormed.par_chunks_mut(BLOCK * hidden),
+                dnorm.par_chunks_mut(hidden),
+            )
+                .into_par_iter()
+                .for_each(|(used, logits, x, normed, dx, dnormed, dnorm)| {
+                    let rows = used.len();
+                    let predictions: Vec<_> = used.iter().map(|&i| self.predictions[i]).collect();
+                    self.predicting_rows(&predictions, x, normed);
+                    match &kept {
+                        Some(kept) => {
+                            for (row, &i) in logits.chunks_exact_mut(vocab).zip(used) {
+                                row.copy_from_slice(&kept[i * vocab..(i + 1) * vocab]);
+                            }
+                        }
+                        None => self.logits(normed, rows, logits),
+                    }
+                    let rows_of_logits = logits.chunks_exact_mut(vocab);
+                    for ((row, &i), &(_, token)) in rows_of_logits.zip(used).zip(&predictions) {
+                        let entropy = self.entropies[i];
+                        let scale = 1.0 / self.model.temperature;
+                        logit_gradient(row, token as usize, coefficients[i], entropy, scale);
+                    }
+                    let dlogits = Matrix::new(&*logits, rows, vocab);
+                    let out = MatrixMut::new(dnormed, rows, hidden);
+                    product(out, Store::Overwrite, 1.0, dlogits, self.model.head());
+                    let weight = self.model.vector(layout.norm, hidden);
+                    rms_norm_backward(x, weight, a.rms_norm_eps, dnormed, dx, dnorm);
+                });
+            for (row, &i) in dx.chunks_exact(hidden).zip(used) {
+                let at = self.predictions[i].0;
                 add(&mut dlast[at * hidden..(at + 1) * hidden], row);
             }
-            for buffer in [x, normed, inverse_rms, dnormed, dx] {
+            let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
+            let dlogits = Matrix::new(&logits, used.len(), vocab);
+            product_on_all(
+                MatrixMut::new(dhead, vocab, hidden),
+                Store::Add,
+                1.0,
+                dlogits.t(),
+                Matrix::new(&normed, used.len(), hidden),
+            );
+            add_partials(&mut gradient[layout.norm..][..hidden], &dnorm);
+            for buffer in [logits, x, normed, dx, dnormed, dnorm] {
                 buffers.give(buffer);
             }
         }
-        buffers.give(logits);
+        if let Some(kept) = kept {
+            buffers.give(kept);
+        }
         dlast
     }
 }
 
 vectorised! {
-    /// Log-probability of `token` and the entropy, from logits (overwritten).
-    fn logprob_and_entropy(logits: &mut [f32], token: usize) -> (f32, f32) {
-        let chosen = logits[token];
+    /// Log-probability of `token` and the entropy, from logits.
+    fn logprob_and_entropy(logits: &[f32], token: usize) -> (f32, f32) {
         let peak = max(logits);
         // Entropy = log Z - E[logit], relative to the peak.
-        let mut weighted = 0.0;
-        let mut sum = 0.0;
-        for chunk in logits.chunks_mut(64) {
-            let mut shifted = [0.0; 64];
-            for (s, &logit) in shifted.iter_mut().zip(&*chunk) {
+        let (mut sum, mut weighted) = (0.0, 0.0);
+        for chunk in logits.chunks(64) {
+            let (mut shifted, mut weights) = ([0.0; 64], [0.0; 64]);
+            for ((s, w), &logit) in shifted.iter_mut().zip(&mut weights).zip(chunk) {
                 *s = logit - peak;
+                *w = *s;
             }
-            sum += f64::from(exp_shifted::<FMA>(chunk, peak));
-            weighted += f64::from(dot::<FMA>(chunk, &shifted[..chunk.len()]));
+            let weights = &mut weights[..chunk.len()];
+            sum += f64::from(exp_shifted::<FMA>(weights, 0.0));
+            weighted += f64::from(dot::<FMA>(weights, &shifted[..chunk.len()]));
         }
         let log_sum = sum.ln();
-        let logprob = f64::from(chosen - peak) - log_sum;
+        let logprob = f64::from(logits[token] - peak) - log_sum;
         (logprob as f32, (log_sum - weighted / sum) as f32)
     }
 }

@@ -1,0 +1,346 @@
+//! One layer forward and backward: RMSNorm, grouped-query attention, RMSNorm, SwiGLU (Touvron et
+//! al. 2023; Yang et al. 2025 for the query and key norms), in the names of this file:
+//!
+//! ```text
+//! x -> norm -> projected -> heads -> attended -> o -> (+x) mid -> norm -> gate_up -> swiglu -> down -> (+mid)
+//! ```
+
+use rayon::prelude::*;
+
+use super::{BLOCK, Pass, Rest, add_partials};
+use crate::attention::{self, Direction, Given, Gradients, Inputs, dots};
+use crate::buffers::Buffers;
+use crate::numeric::{add, rms_norm, rms_norm_backward, swiglu, swiglu_backward};
+use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::rotary::rotate_heads_backward;
+
+impl Pass<'_> {
+    /// What the backward pass needs, and the layer's output.
+    pub(super) fn layer_forward(
+        &self,
+        layer: usize,
+        x: &[f32],
+        buffers: &mut Buffers,
+    ) -> (Rest, Vec<f32>) {
+        let a = &self.model.architecture;
+        let tokens = self.tree.len();
+        let (hidden, ffn, query) = (a.hidden_size, a.intermediate_size, a.query_size());
+        let at = self.offsets(layer);
+        let heads = self.heads(layer);
+        let columns = heads.columns();
+
+        let mut normed = buffers.take(tokens * hidden);
+        let mut projected = buffers.take(tokens * columns);
+        let bias = at.qkv_bias.map(|bias| self.model.vector(bias, columns));
+        (
+            x.par_chunks(BLOCK * hidden),
+            normed.par_chunks_mut(BLOCK * hidden),
+            projected.par_chunks_mut(BLOCK * columns),
+        )
+            .into_par_iter()
+            .for_each(|(x, normed, projected)| {
+                self.norm(at.input_norm, x, normed);
+                self.linear(normed, at.qkv, Store::Overwrite, projected, columns);
+                if let Some(bias) = bias {
+                    for row in projected.chunks_exact_mut(columns) {
+                        add(row, bias);
+                    }
+                }
+            });
+
+        let direction = Direction::Forward;
+        let inputs = Inputs::new(
+            self.tree,
+            heads,
+            &self.positions,
+            &projected,
+            direction,
+            buffers,
+        );
+        let mut attended = buffers.take(tokens * query);
+        let mut log_sum = buffers.take(tokens * a.heads);
+        attention::forward(&inputs, &mut attended, &mut log_sum);
+        inputs.give(buffers);
+
+        let mut mid = buffers.take(tokens * hidden);
+        let mut gate_up = buffers.take(tokens * 2 * ffn);
+        let mut gated = buffers.take(tokens * ffn);
+        let mut out = buffers.take(tokens * hidden);
+        (
+            x.par_chunks(BLOCK * hidden),
+            attended.par_chunks(BLOCK * query),
+            mid.par_chunks_mut(BLOCK * hidden),
+            normed.par_chunks_mut(BLOCK * hidden),
+            gate_up.par_chunks_mut(BLOCK * 2 * ffn),
+            gated.par_chunks_mut(BLOCK * ffn),
+            out.par_chunks_mut(BLOCK * hidden),
+        )
+            .into_par_iter()
+            .for_each(|(x, attended, mid, normed, gate_up, gated, out)| {
+                mid.copy_from_slice(x);
+                self.linear(attended, at.o, Store::Add, mid, hidden);
+                self.norm(at.post_norm, mid, normed);
+                self.linear(normed, at.gate_up, Store::Overwrite, gate_up, 2 * ffn);
+                swiglu(gate_up, ffn, gated);
+                out.copy_from_slice(mid);
+                self.linear(gated, at.down, Store::Add, out, hidden);
+            });
+        buffers.give(normed);
+        buffers.give(gated);
+        let rest = Rest {
+            projected,
+            attended,
+            log_sum,
+            mid,
+            gate_up,
+        };
+        (rest, out)
+    }
+
+    /// From the gradient of the layer's output to that of its input.
+    pub(super) fn layer_backward(
+        &self,
+        layer: usize,
+        x: &[f32],
+        mut rest: Rest,
+        dout: Vec<f32>,
+        gradient: &mut [f32],
+        buffers: &mut Buffers,
+    ) -> Vec<f32> {
+        let mut dx = self.feed_forward_backward(layer, &mut rest, dout, gradient, buffers);
+        self.attention_backward(layer, x, &rest, &mut dx, gradient, buffers);
+        rest.give(buffers);
+        dx
+    }
+
+    /// From the gradient of the layer's output to that of `mid`. Leaves the gradient of
+    /// `gate_up` in its place.
+    fn feed_forward_backward(
+        &self,
+        layer: usize,
+        rest: &mut Rest,
+        dout: Vec<f32>,
+        gradient: &mut [f32],
+        buffers: &mut Buffers,
+    ) -> Vec<f32> {
+        let a = &self.model.architecture;
+        let tokens = self.tree.len();
+        let (hidden, ffn) = (a.hidden_size, a.intermediate_size);
+        let wide = hidden.max(ffn);
+        let at = self.offsets(layer);
+        let mut gated = buffers.take(tokens * ffn);
+        let mut normed = buffers.take(tokens * hidden);
+        let mut dmid = buffers.take(tokens * hidden);
+        let mut scratch = buffers.take(tokens * wide);
+        let mut dnorm = buffers.zeros(tokens.div_ceil(BLOCK) * hidden);
+        (
+            dout.par_chunks(BLOCK * hidden),
+            rest.mid.par_chunks(BLOCK * hidden),
+            rest.gate_up.par_chunks_mut(BLOCK * 2 * ffn),
+            gated.par_chunks_mut(BLOCK * ffn),
+            normed.par_chunks_mut(BLOCK * hidden),
+            dmid.par_chunks_mut(BLOCK * hidden),
+            scratch.par_chunks_mut(BLOCK * wide),
+            dnorm.par_chunks_mut(hidden),
+        )
+            .into_par_iter()
+            .for_each(
+                |(dout, mid, gate_up, gated, normed, dmid, scratch, dnorm)| {
+                    let rows = mid.len() / hidden;
+                    swiglu(gate_up, ffn, gated);
+                    let dgated = &mut scratch[..rows * ffn];
+                    self.input_gradient(dout, at.down, hidden, dgated);
+                    swiglu_backward(gate_up, ffn, dgated);
+                    self.norm(at.post_norm, mid, normed);
+                    let dnormed = &mut scratch[..rows * hidden];
+                    self.input_gradient(gate_up, at.gate_up, 2 * ffn, dnormed);
+                    dmid.copy_from_slice(dout);
+                    self.norm_backward(at.post_norm, mid, dnormed, dmid, dnorm);
+                },
+            );
+        self.weight_gradient(&dout, &gated, at.down, hidden, gradient);
+        self.weight_gradient(&rest.gate_up, &normed, at.gate_up, 2 * ffn, gradient);
+        add_partials(&mut gradient[at.post_norm..][..hidden], &dnorm);
+        for buffer in [dout, gated, normed, scratch, dnorm] {
+            buffers.give(buffer);
+        }
+        dmid
+    }
+
+    /// From the gradient of `mid` to that of the layer's input, in its place.
+    fn attention_backward(
+        &self,
+        layer: usize,
+        x: &[f32],
+        rest: &Rest,
+        dmid: &mut [f32],
+        gradient: &mut [f32],
+        buffers: &mut Buffers,
+    ) {
+        let a = &self.model.architecture;
+        let tokens = self.tree.len();
+        let (hidden, query) = (a.hidden_size, a.query_size());
+        let at = self.offsets(layer);
+        let heads = self.heads(layer);
+
+        let mut dattended = buffers.take(attention::with_margin(tokens * query));
+        let mut delta = buffers.take(tokens * a.heads);
+        (
+            dmid.par_chunks(BLOCK * hidden),
+            rest.attended.par_chunks(BLOCK * query),
+            dattended[..tokens * query].par_chunks_mut(BLOCK * query),
+            delta.par_chunks_mut(BLOCK * a.heads),
+        )
+            .into_par_iter()
+            .for_each(|(dmid, attended, dattended, delta)| {
+                self.input_gradient(dmid, at.o, hidden, dattended);
+                dots(attended, dattended, a.head_dim, delta);
+            });
+        self.weight_gradient(dmid, &rest.attended, at.o, hidden, gradient);
+        let direction = Direction::Backward;
+        let inputs = Inputs::new(
+            self.tree,
+            heads,
+            &self.positions,
+            &rest.projected,
+            direction,
+            buffers,
+        );
+        let given = Given {
+            log_sum: &rest.log_sum,
+            delta: &delta,
+            dout: &dattended,
+        };
+        let by_head = attention::backward(&inputs, given, buffers);
+        inputs.give(buffers);
+        buffers.give(dattended);
+        buffers.give(delta);
+        self.projection_backward(layer, x, &rest.projected, by_head, dmid, gradient, buffers);
+    }
+
+    /// From the gradients of queries, keys and values to that of the layer's input, which is
+    /// added to `dx`.
+    #[expect(clippy::too_many_arguments, reason = "one step of a backward pass")]
+    fn projection_backward(
+        &self,
+        layer: usize,
+        x: &[f32],
+        projected: &[f32],
+        by_head: Gradients,
+        dx: &mut [f32],
+        gradient: &mut [f32],
+        buffers: &mut Buffers,
+    ) {
+        let a = &self.model.architecture;
+        let tokens = self.tree.len();
+        let (hidden, width) = (a.hidden_size, a.head_dim);
+        let at = self.offsets(layer);
+        let heads = self.heads(layer);
+        let columns = heads.columns();
+        let mut normed = buffers.take(tokens * hidden);
+        let mut dnormed = buffers.take(tokens * hidden);
+        let mut dprojected = buffers.take(tokens * columns);
+        let blocks = tokens.div_ceil(BLOCK);
+        let mut dnorm = buffers.zeros(blocks * hidden);
+        let mut dhead_norms = buffers.zeros(blocks * 2 * width);
+        (
+            x.par_chunks(BLOCK * hidden),
+            projected.par_chunks(BLOCK * columns),
+            normed.par_chunks_mut(BLOCK * hidden),
+            dnormed.par_chunks_mut(BLOCK * hidden),
+            dprojected.par_chunks_mut(BLOCK * columns),
+            dx.par_chunks_mut(BLOCK * hidden),
+            dnorm.par_chunks_mut(hidden),
+            dhead_norms.par_chunks_mut(2 * width),
+            self.positions.par_chunks(BLOCK),
+        )
+            .into_par_iter()
+            .enumerate()
+            .for_each(
+                |(
+                    i,
+                    (x, projected, normed, dnormed, dprojected, dx, dnorm, dhead_norms, positions),
+                )| {
+                    by_head.token_major(heads, i * BLOCK, dprojected);
+                    rotate_heads_backward(heads, projected, positions, dprojected, dhead_norms);
+                    self.norm(at.input_norm, x, normed);
+                    self.input_gradient(dprojected, at.qkv, columns, dnormed);
+                    self.norm_backward(at.input_norm, x, dnormed, dx, dnorm);
+                },
+            );
+        self.weight_gradient(&dprojected, &normed, at.qkv, columns, gradient);
+        add_partials(&mut gradient[at.input_norm..][..hidden], &dnorm);
+        if let Some((q, k)) = at.qk_norm {
+            for partial in dhead_norms.chunks_exact(2 * width) {
+                add(&mut gradient[q..q + width], &partial[..width]);
+                add(&mut gradient[k..k + width], &partial[width..]);
+            }
+        }
+        if let Some(bias) = at.qkv_bias {
+            add_partials(&mut gradient[bias..bias + columns], &dprojected);
+        }
+        by_head.give(buffers);
+        for buffer in [normed, dnormed, dprojected, dnorm, dhead_norms] {
+            buffers.give(buffer);
+        }
+    }
+
+    fn norm(&self, weight: usize, x: &[f32], out: &mut [f32]) {
+        let a = &self.model.architecture;
+        let weight = self.model.vector(weight, a.hidden_size);
+        rms_norm(x, weight, a.rms_norm_eps, out);
+    }
+
+    fn norm_backward(
+        &self,
+        weight: usize,
+        x: &[f32],
+        dout: &[f32],
+        dx: &mut [f32],
+        dweight: &mut [f32],
+    ) {
+        let a = &self.model.architecture;
+        let weight = self.model.vector(weight, a.hidden_size);
+        rms_norm_backward(x, weight, a.rms_norm_eps, dout, dx, dweight);
+    }
+
+    /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`, on the calling thread.
+    fn linear(&self, x: &[f32], weight: usize, store: Store, out: &mut [f32], columns: usize) {
+        let rows = out.len() / columns;
+        let width = x.len() / rows;
+        let w = self.model.matrix(weight, columns, width);
+        let out = MatrixMut::new(out, rows, columns);
+        product(out, store, 1.0, Matrix::new(x, rows, width), w.t());
+    }
+
+    /// `dx = dout W` with `W` `[columns, dx's width]` at `weight`, on the calling thread.
+    fn input_gradient(&self, dout: &[f32], weight: usize, columns: usize, dx: &mut [f32]) {
+        let rows = dout.len() / columns;
+        let width = dx.len() / rows;
+        let w = self.model.matrix(weight, columns, width);
+        let dx = MatrixMut::new(dx, rows, width);
+        product(
+            dx,
+            Store::Overwrite,
+            1.0,
+            Matrix::new(dout, rows, columns),
+            w,
+        );
+    }
+
+    /// `dW += dout^T x` with `dW` `[rows, x's width]` at `weight`, on all threads.
+    fn weight_gradient(
+        &self,
+        dout: &[f32],
+        x: &[f32],
+        weight: usize,
+        rows: usize,
+        gradient: &mut [f32],
+    ) {
+        let tokens = self.tree.len();
+        let width = x.len() / tokens;
+        let dw = MatrixMut::new(&mut gradient[weight..weight + rows * width], rows, width);
+        let dout = Matrix::new(dout, tokens, rows);
+        product_on_all(dw, Store::Add, 1.0, dout.t(), Matrix::new(x, tokens, width));
+    }
+}
