@@ -195,15 +195,30 @@ vectorised! {
             .zip(dout.chunks_exact(width))
         {
             let (gate, up) = gate_up.split_at_mut(width);
+            // In whole vectors: in place, the compiler does not find them by itself.
+            let (gates, gate) = gate.as_chunks_mut::<LANES>();
+            let (ups, up) = up.as_chunks_mut::<LANES>();
+            let (douts, dout) = dout.as_chunks::<LANES>();
+            for ((gates, ups), douts) in gates.iter_mut().zip(ups).zip(douts) {
+                let (mut dgates, mut dups) = ([0.0; LANES], [0.0; LANES]);
+                for i in 0..LANES {
+                    (dgates[i], dups[i]) = swiglu_gradient::<FMA>(gates[i], ups[i], douts[i]);
+                }
+                (*gates, *ups) = (dgates, dups);
+            }
             for ((gate, up), &dout) in gate.iter_mut().zip(up).zip(dout) {
-                let s = sigmoid::<FMA>(*gate);
-                let silu = *gate * s;
-                let dgate = dout * *up * (s + silu * (1.0 - s));
-                *up = dout * silu;
-                *gate = dgate;
+                (*gate, *up) = swiglu_gradient::<FMA>(*gate, *up, dout);
             }
         }
     }
+}
+
+/// Gradients of `silu(gate) * up`.
+#[inline(always)]
+fn swiglu_gradient<const FMA: bool>(gate: f32, up: f32, dout: f32) -> (f32, f32) {
+    let s = sigmoid::<FMA>(gate);
+    let silu = gate * s;
+    (dout * up * (s + silu * (1.0 - s)), dout * silu)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! One pass of the decoder over a token tree: forward to log-probabilities, backward from one
 //! coefficient for each of them. Written out by hand; there is no tape.
 //!
-//! Work is spread over all threads by blocks of rows whose bounds depend on the tree alone, and
-//! sums over rows are taken in the order of the blocks: the outcome is the same to the last bit
-//! on however many threads.
+//! Work is spread over all threads by blocks of rows. A row's numbers do not depend on its block,
+//! and sums over rows are taken part by part in the order of the rows: the outcome is the same to
+//! the last bit on however many threads.
 
 mod head;
 mod layer;
@@ -14,8 +14,8 @@ use crate::parameters::LayerOffsets;
 use crate::rotary::{Heads, Rotary};
 use crate::{Coefficient, Keep, Model, TokenTree};
 
-/// Rows that a thread takes through the row-wise part of a layer at a time.
-const BLOCK: usize = 256;
+/// Sums over rows are made of parts of this many rows, whatever the threads.
+const PARTIAL: usize = 64;
 
 /// What a layer's forward leaves for its backward. `[tokens, …]` each.
 struct Layer {
@@ -194,7 +194,14 @@ impl<'m> Pass<'m> {
     }
 }
 
-/// Adds what every block of rows gave, in the order of the blocks.
+/// Rows that a thread takes through the row-wise part of a layer at a time: enough that packing
+/// a weight costs little, few enough that every thread has some. A multiple of [`PARTIAL`].
+fn block(rows: usize) -> usize {
+    let each = rows.div_ceil(rayon::current_num_threads());
+    each.next_multiple_of(PARTIAL).min(512)
+}
+
+/// Adds what every part of the rows gave, in the order of the parts.
 fn add_partials(into: &mut [f32], partials: &[f32]) {
     for partial in partials.chunks_exact(into.len()) {
         add(into, partial);

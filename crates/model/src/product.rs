@@ -22,9 +22,9 @@ const DEPTH: usize = 256;
 /// Rows of `a` that are taken together, so that they stay in the second cache too.
 const HEIGHT: usize = 256;
 
-/// From one row of a packed `a` to the next: not a power of two, so that the rows do not all
+/// From one column of a packed `a` to the next: not a power of two, so that they do not all
 /// fall into the same sets of the first cache.
-const A_STRIDE: usize = DEPTH + 16;
+const A_STRIDE: usize = HEIGHT + 16;
 
 /// What a weight can be stored as.
 pub(crate) trait Element: Copy + Default + Send + Sync {
@@ -310,36 +310,31 @@ fn blocked<T: Element>(
             row[..n].fill(0.0);
         }
     }
+    // Only a packed `a` needs to be taken in parts.
+    let height = if a.column_stride == 1 { m } else { HEIGHT };
     for from in (0..k).step_by(DEPTH) {
         let depth = DEPTH.min(k - from);
-        for first in (0..m).step_by(HEIGHT) {
-            let height = HEIGHT.min(m - first);
-            let (a_block, a_stride) = if a.column_stride == 1 {
-                (&a.data[first * a.row_stride + from..], a.row_stride)
+        for first in (0..m).step_by(height.max(1)) {
+            let rows = height.min(m - first);
+            let (a_block, a_strides) = if a.column_stride == 1 {
+                (&a.data[first * a.row_stride + from..], [a.row_stride, 1])
             } else {
-                scratch.a.resize(HEIGHT * A_STRIDE, 0.0);
-                let into = &mut scratch.a[..height * A_STRIDE];
-                pack_rows(a, first..first + height, from..from + depth, into);
-                (&*into, A_STRIDE)
+                scratch.a.resize(DEPTH * A_STRIDE, 0.0);
+                pack_columns(a, first..first + rows, from..from + depth, &mut scratch.a);
+                (&scratch.a[..], [1, A_STRIDE])
             };
             for column in (0..n).step_by(PANEL) {
                 let columns = PANEL.min(n - column);
                 scratch.b.resize(DEPTH * PANEL, 0.0);
                 let into = &mut scratch.b[..depth * PANEL];
-                pack(
-                    b,
-                    from..from + depth,
-                    column..column + columns,
-                    into,
-                    T::to_f32,
-                );
+                pack_wide(b, from..from + depth, column..column + columns, into);
                 run(Block {
                     depth,
                     a: a_block,
-                    a_strides: [a_stride, 1],
+                    a_strides,
                     b: into,
                     b_stride: PANEL,
-                    rows: height,
+                    rows,
                     columns,
                     out: &mut out.data[first * out.row_stride + column..],
                     out_stride: out.row_stride,
@@ -380,6 +375,18 @@ pub(crate) fn product_in_place(
     }
 }
 
+vectorised! {
+    /// [`pack`] as `f32`.
+    fn pack_wide[T: Element](
+        b: Matrix<'_, T>,
+        rows: Range<usize>,
+        columns: Range<usize>,
+        into: &mut [f32],
+    ) {
+        pack(b, rows, columns, into, T::to_f32);
+    }
+}
+
 /// Writes the part of `b` as rows of [`PANEL`] numbers, filled up with zeros.
 #[inline(always)]
 fn pack<T: Copy, U: Copy + Default>(
@@ -390,8 +397,9 @@ fn pack<T: Copy, U: Copy + Default>(
     convert: impl Fn(T) -> U,
 ) {
     let count = columns.len();
+    let (into, _) = into.as_chunks_mut::<PANEL>();
     if b.column_stride == 1 {
-        for (to, row) in into.chunks_exact_mut(PANEL).zip(rows) {
+        for (to, row) in into.iter_mut().zip(rows) {
             let from = &b.data[row * b.row_stride + columns.start..][..count];
             for (to, &from) in to.iter_mut().zip(from) {
                 *to = convert(from);
@@ -400,36 +408,44 @@ fn pack<T: Copy, U: Copy + Default>(
         }
         return;
     }
-    // Four columns at a time, so that every line of the panel is written in few goes.
-    for first in (0..PANEL).step_by(4) {
-        for (to, row) in into.chunks_exact_mut(PANEL).zip(rows.clone()) {
-            for (i, to) in to[first..first + 4].iter_mut().enumerate() {
-                *to = match first + i < count {
-                    true => {
-                        let column = columns.start + first + i;
-                        convert(b.data[row * b.row_stride + column * b.column_stride])
+    // Eight rows at a time, which are neighbours where `b` is a transposed view.
+    let (eights, rest) = into.as_chunks_mut::<8>();
+    for (i, to) in eights.iter_mut().enumerate() {
+        let row = rows.start + 8 * i;
+        for (j, column) in columns.clone().enumerate() {
+            let from = &b.data[row * b.row_stride + column * b.column_stride..];
+            match (b.row_stride, from.first_chunk::<8>()) {
+                (1, Some(from)) => {
+                    for (to, &from) in to.iter_mut().zip(from) {
+                        to[j] = convert(from);
                     }
-                    false => U::default(),
-                };
+                }
+                _ => {
+                    for (k, to) in to.iter_mut().enumerate() {
+                        to[j] = convert(from[k * b.row_stride]);
+                    }
+                }
             }
         }
+        to.iter_mut().for_each(|to| to[count..].fill(U::default()));
+    }
+    for (to, row) in rest.iter_mut().zip(rows.start + 8 * eights.len()..) {
+        for (to, column) in to.iter_mut().zip(columns.clone()) {
+            *to = convert(b.data[row * b.row_stride + column * b.column_stride]);
+        }
+        to[count..].fill(U::default());
     }
 }
 
-/// Writes the part of `a` as rows, each [`A_STRIDE`] after the last.
-fn pack_rows(a: Matrix<'_>, rows: Range<usize>, columns: Range<usize>, into: &mut [f32]) {
-    // Eight by eight, so that lines are read and written in few goes.
-    for first_column in columns.clone().step_by(8) {
-        let width = 8.min(columns.end - first_column);
-        for first_row in rows.clone().step_by(8) {
-            let height = 8.min(rows.end - first_row);
-            for i in 0..width {
-                let column = first_column + i;
-                let to = (first_row - rows.start) * A_STRIDE + column - columns.start;
-                let from = first_row * a.row_stride + column * a.column_stride;
-                for j in 0..height {
-                    into[to + j * A_STRIDE] = a.data[from + j * a.row_stride];
-                }
+/// Writes the part of `a` column by column, each [`A_STRIDE`] after the last.
+fn pack_columns(a: Matrix<'_>, rows: Range<usize>, columns: Range<usize>, into: &mut [f32]) {
+    for (to, column) in into.chunks_exact_mut(A_STRIDE).zip(columns) {
+        let from = &a.data[rows.start * a.row_stride + column * a.column_stride..];
+        if a.row_stride == 1 {
+            to[..rows.len()].copy_from_slice(&from[..rows.len()]);
+        } else {
+            for (i, to) in to[..rows.len()].iter_mut().enumerate() {
+                *to = from[i * a.row_stride];
             }
         }
     }
@@ -531,8 +547,11 @@ fn tile<T: Element, const M: usize, const N: usize, const FMA: bool>(
         // columns of `b` up to the next multiple of 16; `N` divides or is 16 where it is not
         // whole. The pointers step past the end only after the last read.
         unsafe {
-            let line: [T; N] = b.cast::<[T; N]>().read_unaligned();
-            let line = line.map(T::to_f32);
+            let stored: [T; N] = b.cast::<[T; N]>().read_unaligned();
+            let mut line = [0.0; N];
+            for (to, from) in line.iter_mut().zip(stored) {
+                *to = from.to_f32();
+            }
             for (i, sums) in sums.iter_mut().enumerate() {
                 let x = *a.add(i * row_stride);
                 for (sum, &b) in sums.iter_mut().zip(&line) {

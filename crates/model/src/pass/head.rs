@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Pass, add_partials};
+use super::{PARTIAL, Pass, add_partials, block};
 use crate::buffers::Buffers;
 use crate::instructions::vectorised;
-use crate::numeric::{add, dot, exp_shifted, max, rms_norm, rms_norm_backward};
+use crate::numeric::{add, dot, exp_shifted, max};
 use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
 use crate::{Coefficient, Keep};
 
@@ -16,8 +16,6 @@ use crate::{Coefficient, Keep};
 const CHUNK: usize = 1 << 24;
 /// Fewer rows a chunk, and reading the head's weights would cost more than the arithmetic.
 const FEWEST: usize = 128;
-/// Rows of a chunk that one thread takes.
-const BLOCK: usize = 64;
 
 impl Pass<'_> {
     fn chunks(&self, count: usize) -> impl Iterator<Item = Range<usize>> {
@@ -30,13 +28,11 @@ impl Pass<'_> {
     /// Gathers the hidden rows that predict `predictions`, and norms them. `[predictions,
     /// hidden]` each.
     fn predicting_rows(&self, predictions: &[(usize, u32)], x: &mut [f32], normed: &mut [f32]) {
-        let a = &self.model.architecture;
-        let hidden = a.hidden_size;
+        let hidden = self.model.architecture.hidden_size;
         for (row, &(at, _)) in x.chunks_exact_mut(hidden).zip(predictions) {
             row.copy_from_slice(&self.last[at * hidden..(at + 1) * hidden]);
         }
-        let weight = self.model.vector(self.model.layout().norm, hidden);
-        rms_norm(x, weight, a.rms_norm_eps, normed);
+        self.norm(self.model.layout().norm, x, normed);
     }
 
     fn logits(&self, normed: &[f32], rows: usize, out: &mut [f32]) {
@@ -68,13 +64,14 @@ impl Pass<'_> {
             self.chunks(count).collect()
         };
         for chunk in chunks {
+            let block = block(chunk.len());
             (
-                self.predictions[chunk.clone()].par_chunks(BLOCK),
-                x.par_chunks_mut(BLOCK * hidden),
-                normed.par_chunks_mut(BLOCK * hidden),
-                logits.par_chunks_mut(BLOCK * vocab),
-                logprobs[chunk.clone()].par_chunks_mut(BLOCK),
-                entropies[chunk].par_chunks_mut(BLOCK),
+                self.predictions[chunk.clone()].par_chunks(block),
+                x.par_chunks_mut(block * hidden),
+                normed.par_chunks_mut(block * hidden),
+                logits.par_chunks_mut(block * vocab),
+                logprobs[chunk.clone()].par_chunks_mut(block),
+                entropies[chunk].par_chunks_mut(block),
             )
                 .into_par_iter()
                 .for_each(|(predictions, x, normed, logits, logprobs, entropies)| {
@@ -116,20 +113,21 @@ impl Pass<'_> {
         let kept = self.logits.take();
         for chunk in self.chunks(used.len()) {
             let used = &used[chunk];
+            let block = block(used.len());
             let mut logits = buffers.take(used.len() * vocab);
             let mut x = buffers.take(used.len() * hidden);
             let mut normed = buffers.take(used.len() * hidden);
             let mut dx = buffers.zeros(used.len() * hidden);
             let mut dnormed = buffers.take(used.len() * hidden);
-            let mut dnorm = buffers.zeros(used.len().div_ceil(BLOCK) * hidden);
+            let mut dnorm = buffers.zeros(used.len().div_ceil(PARTIAL) * hidden);
             (
-                used.par_chunks(BLOCK),
-                logits.par_chunks_mut(BLOCK * vocab),
-                x.par_chunks_mut(BLOCK * hidden),
-                normed.par_chunks_mut(BLOCK * hidden),
-                dx.par_chunks_mut(BLOCK * hidden),
-                dnormed.par_chunks_mut(BLOCK * hidden),
-                dnorm.par_chunks_mut(hidden),
+                used.par_chunks(block),
+                logits.par_chunks_mut(block * vocab),
+                x.par_chunks_mut(block * hidden),
+                normed.par_chunks_mut(block * hidden),
+                dx.par_chunks_mut(block * hidden),
+                dnormed.par_chunks_mut(block * hidden),
+                dnorm.par_chunks_mut(block / PARTIAL * hidden),
             )
                 .into_par_iter()
                 .for_each(|(used, logits, x, normed, dx, dnormed, dnorm)| {
@@ -153,8 +151,7 @@ impl Pass<'_> {
                     let dlogits = Matrix::new(&*logits, rows, vocab);
                     let out = MatrixMut::new(dnormed, rows, hidden);
                     product(out, Store::Overwrite, 1.0, dlogits, self.model.head());
-                    let weight = self.model.vector(layout.norm, hidden);
-                    rms_norm_backward(x, weight, a.rms_norm_eps, dnormed, dx, dnorm);
+                    self.norm_backward(layout.norm, x, dnormed, dx, dnorm);
                 });
             for (row, &i) in dx.chunks_exact(hidden).zip(used) {
                 let at = self.predictions[i].0;

@@ -7,7 +7,7 @@
 
 use rayon::prelude::*;
 
-use super::{BLOCK, Pass, Rest, add_partials};
+use super::{PARTIAL, Pass, Rest, add_partials, block};
 use crate::attention::{self, Direction, Given, Gradients, Inputs, dots};
 use crate::buffers::Buffers;
 use crate::numeric::{add, rms_norm, rms_norm_backward, swiglu, swiglu_backward};
@@ -24,6 +24,7 @@ impl Pass<'_> {
     ) -> (Rest, Vec<f32>) {
         let a = &self.model.architecture;
         let tokens = self.tree.len();
+        let block = block(tokens);
         let (hidden, ffn, query) = (a.hidden_size, a.intermediate_size, a.query_size());
         let at = self.offsets(layer);
         let heads = self.heads(layer);
@@ -33,9 +34,9 @@ impl Pass<'_> {
         let mut projected = buffers.take(tokens * columns);
         let bias = at.qkv_bias.map(|bias| self.model.vector(bias, columns));
         (
-            x.par_chunks(BLOCK * hidden),
-            normed.par_chunks_mut(BLOCK * hidden),
-            projected.par_chunks_mut(BLOCK * columns),
+            x.par_chunks(block * hidden),
+            normed.par_chunks_mut(block * hidden),
+            projected.par_chunks_mut(block * columns),
         )
             .into_par_iter()
             .for_each(|(x, normed, projected)| {
@@ -67,13 +68,13 @@ impl Pass<'_> {
         let mut gated = buffers.take(tokens * ffn);
         let mut out = buffers.take(tokens * hidden);
         (
-            x.par_chunks(BLOCK * hidden),
-            attended.par_chunks(BLOCK * query),
-            mid.par_chunks_mut(BLOCK * hidden),
-            normed.par_chunks_mut(BLOCK * hidden),
-            gate_up.par_chunks_mut(BLOCK * 2 * ffn),
-            gated.par_chunks_mut(BLOCK * ffn),
-            out.par_chunks_mut(BLOCK * hidden),
+            x.par_chunks(block * hidden),
+            attended.par_chunks(block * query),
+            mid.par_chunks_mut(block * hidden),
+            normed.par_chunks_mut(block * hidden),
+            gate_up.par_chunks_mut(block * 2 * ffn),
+            gated.par_chunks_mut(block * ffn),
+            out.par_chunks_mut(block * hidden),
         )
             .into_par_iter()
             .for_each(|(x, attended, mid, normed, gate_up, gated, out)| {
@@ -125,6 +126,7 @@ impl Pass<'_> {
     ) -> Vec<f32> {
         let a = &self.model.architecture;
         let tokens = self.tree.len();
+        let block = block(tokens);
         let (hidden, ffn) = (a.hidden_size, a.intermediate_size);
         let wide = hidden.max(ffn);
         let at = self.offsets(layer);
@@ -132,16 +134,16 @@ impl Pass<'_> {
         let mut normed = buffers.take(tokens * hidden);
         let mut dmid = buffers.take(tokens * hidden);
         let mut scratch = buffers.take(tokens * wide);
-        let mut dnorm = buffers.zeros(tokens.div_ceil(BLOCK) * hidden);
+        let mut dnorm = buffers.zeros(tokens.div_ceil(PARTIAL) * hidden);
         (
-            dout.par_chunks(BLOCK * hidden),
-            rest.mid.par_chunks(BLOCK * hidden),
-            rest.gate_up.par_chunks_mut(BLOCK * 2 * ffn),
-            gated.par_chunks_mut(BLOCK * ffn),
-            normed.par_chunks_mut(BLOCK * hidden),
-            dmid.par_chunks_mut(BLOCK * hidden),
-            scratch.par_chunks_mut(BLOCK * wide),
-            dnorm.par_chunks_mut(hidden),
+            dout.par_chunks(block * hidden),
+            rest.mid.par_chunks(block * hidden),
+            rest.gate_up.par_chunks_mut(block * 2 * ffn),
+            gated.par_chunks_mut(block * ffn),
+            normed.par_chunks_mut(block * hidden),
+            dmid.par_chunks_mut(block * hidden),
+            scratch.par_chunks_mut(block * wide),
+            dnorm.par_chunks_mut(block / PARTIAL * hidden),
         )
             .into_par_iter()
             .for_each(
@@ -179,6 +181,7 @@ impl Pass<'_> {
     ) {
         let a = &self.model.architecture;
         let tokens = self.tree.len();
+        let block = block(tokens);
         let (hidden, query) = (a.hidden_size, a.query_size());
         let at = self.offsets(layer);
         let heads = self.heads(layer);
@@ -186,10 +189,10 @@ impl Pass<'_> {
         let mut dattended = buffers.take(attention::with_margin(tokens * query));
         let mut delta = buffers.take(tokens * a.heads);
         (
-            dmid.par_chunks(BLOCK * hidden),
-            rest.attended.par_chunks(BLOCK * query),
-            dattended[..tokens * query].par_chunks_mut(BLOCK * query),
-            delta.par_chunks_mut(BLOCK * a.heads),
+            dmid.par_chunks(block * hidden),
+            rest.attended.par_chunks(block * query),
+            dattended[..tokens * query].par_chunks_mut(block * query),
+            delta.par_chunks_mut(block * a.heads),
         )
             .into_par_iter()
             .for_each(|(dmid, attended, dattended, delta)| {
@@ -233,6 +236,7 @@ impl Pass<'_> {
     ) {
         let a = &self.model.architecture;
         let tokens = self.tree.len();
+        let block = block(tokens);
         let (hidden, width) = (a.hidden_size, a.head_dim);
         let at = self.offsets(layer);
         let heads = self.heads(layer);
@@ -240,19 +244,19 @@ impl Pass<'_> {
         let mut normed = buffers.take(tokens * hidden);
         let mut dnormed = buffers.take(tokens * hidden);
         let mut dprojected = buffers.take(tokens * columns);
-        let blocks = tokens.div_ceil(BLOCK);
+        let blocks = tokens.div_ceil(PARTIAL);
         let mut dnorm = buffers.zeros(blocks * hidden);
         let mut dhead_norms = buffers.zeros(blocks * 2 * width);
         (
-            x.par_chunks(BLOCK * hidden),
-            projected.par_chunks(BLOCK * columns),
-            normed.par_chunks_mut(BLOCK * hidden),
-            dnormed.par_chunks_mut(BLOCK * hidden),
-            dprojected.par_chunks_mut(BLOCK * columns),
-            dx.par_chunks_mut(BLOCK * hidden),
-            dnorm.par_chunks_mut(hidden),
-            dhead_norms.par_chunks_mut(2 * width),
-            self.positions.par_chunks(BLOCK),
+            x.par_chunks(block * hidden),
+            projected.par_chunks(block * columns),
+            normed.par_chunks_mut(block * hidden),
+            dnormed.par_chunks_mut(block * hidden),
+            dprojected.par_chunks_mut(block * columns),
+            dx.par_chunks_mut(block * hidden),
+            dnorm.par_chunks_mut(block / PARTIAL * hidden),
+            dhead_norms.par_chunks_mut(block / PARTIAL * 2 * width),
+            self.positions.par_chunks(block),
         )
             .into_par_iter()
             .enumerate()
@@ -261,8 +265,14 @@ impl Pass<'_> {
                     i,
                     (x, projected, normed, dnormed, dprojected, dx, dnorm, dhead_norms, positions),
                 )| {
-                    by_head.token_major(heads, i * BLOCK, dprojected);
-                    rotate_heads_backward(heads, projected, positions, dprojected, dhead_norms);
+                    by_head.token_major(heads, i * block, dprojected);
+                    let parts = (projected.chunks(PARTIAL * columns))
+                        .zip(dprojected.chunks_mut(PARTIAL * columns))
+                        .zip(positions.chunks(PARTIAL))
+                        .zip(dhead_norms.chunks_mut(2 * width));
+                    for (((projected, dprojected), positions), dnorms) in parts {
+                        rotate_heads_backward(heads, projected, positions, dprojected, dnorms);
+                    }
                     self.norm(at.input_norm, x, normed);
                     self.input_gradient(dprojected, at.qkv, columns, dnormed);
                     self.norm_backward(at.input_norm, x, dnormed, dx, dnorm);
@@ -285,13 +295,14 @@ impl Pass<'_> {
         }
     }
 
-    fn norm(&self, weight: usize, x: &[f32], out: &mut [f32]) {
+    pub(super) fn norm(&self, weight: usize, x: &[f32], out: &mut [f32]) {
         let a = &self.model.architecture;
         let weight = self.model.vector(weight, a.hidden_size);
         rms_norm(x, weight, a.rms_norm_eps, out);
     }
 
-    fn norm_backward(
+    /// Adds to `dx`, and for each part of the rows to its row of `dweight`.
+    pub(super) fn norm_backward(
         &self,
         weight: usize,
         x: &[f32],
@@ -301,7 +312,12 @@ impl Pass<'_> {
     ) {
         let a = &self.model.architecture;
         let weight = self.model.vector(weight, a.hidden_size);
-        rms_norm_backward(x, weight, a.rms_norm_eps, dout, dx, dweight);
+        let size = PARTIAL * a.hidden_size;
+        let parts = (x.chunks(size).zip(dout.chunks(size)))
+            .zip(dx.chunks_mut(size).zip(dweight.chunks_mut(a.hidden_size)));
+        for ((x, dout), (dx, dweight)) in parts {
+            rms_norm_backward(x, weight, a.rms_norm_eps, dout, dx, dweight);
+        }
     }
 
     /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`, on the calling thread.
