@@ -1,5 +1,7 @@
 //! What the engine promises for every model and every tree.
 
+mod common;
+
 use model::{
     Architecture, Buffers, Coefficient, Generator, Keep, Model, Preset, Sampling, TokenTree, init,
 };
@@ -7,6 +9,7 @@ use proptest::prelude::*;
 
 /// A decoder small enough for finite differences, with every optional part of the family.
 fn small(qkv_bias: bool, qk_norm: bool, tied: bool) -> Model {
+    common::choose_instructions();
     let mut architecture = Preset::Tiny.architecture(29);
     architecture.hidden_size = 16;
     architecture.intermediate_size = 24;
@@ -273,4 +276,9 @@ fn presets_have_the_sizes_they_are_named_for() {
     assert!((4_000_000..8_000_000).contains(&count(Preset::Small)));
     let architecture: Architecture = Preset::Tiny.architecture(1000);
     assert_eq!(architecture.vocab_size, 1000);
+}
+
+#[test]
+fn all_of_this_holds_with_every_set_of_instructions() {
+    common::on_every_set_of_instructions("all_of_this_holds");
 }

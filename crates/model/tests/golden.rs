@@ -1,5 +1,7 @@
 //! The engine against transformers: every model folder of `PACT_DATA/models`.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use model::{Buffers, Coefficient, Generator, Keep, Model, Sampling, TokenTree, load};
@@ -7,6 +9,7 @@ use safetensors::SafeTensors;
 
 /// The data folder, if there is one.
 fn data() -> Option<PathBuf> {
+    common::choose_instructions();
     #[expect(
         clippy::disallowed_methods,
         reason = "tests find their data through PACT_DATA"
@@ -177,4 +180,9 @@ fn data_every_model_matches_its_golden() {
     folders.iter().for_each(|folder| check(folder));
     assert!(!folders.is_empty(), "no golden under {}", data.display());
     println!("{} models match their goldens", folders.len());
+}
+
+#[test]
+fn all_of_this_holds_with_every_set_of_instructions() {
+    common::on_every_set_of_instructions("all_of_this_holds");
 }
