@@ -1,0 +1,24 @@
+"""A full training step in PyTorch and transformers: forward, cross-entropy, backward, AdamW (fused, its fastest kind
+on the CPU). `--compile 1` runs the model through torch.compile, whose compilation falls into the untimed repetition."""
+
+from measurement import options, report, seconds_of
+
+given = options(__doc__, batch=8, tokens=512, compile=0)
+
+import torch
+from decoder import decoder, random_tokens
+
+model = decoder(given.threads, given.seed).train()
+ids = random_tokens(given.batch, given.tokens)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+forward = torch.compile(model) if given.compile else model
+
+
+def step():
+    optimizer.zero_grad(set_to_none=True)
+    forward(input_ids=ids, labels=ids, use_cache=False).loss.backward()
+    optimizer.step()
+
+
+seconds = seconds_of(step, given.repetitions)
+report("train", "torch.compile" if given.compile else "torch", ids.numel(), seconds)
