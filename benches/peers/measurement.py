@@ -29,7 +29,7 @@ def options(description: str, **sizes: int) -> argparse.Namespace:
 
 
 def seconds_of(work, repetitions: int) -> list[float]:
-    """Wall-clock seconds of each repetition of `work`, after one that is not counted."""
+    """Wall-clock seconds of each repetition of `work`, after one that is not timed."""
     work()
     seconds = []
     for _ in range(repetitions):
@@ -39,18 +39,17 @@ def seconds_of(work, repetitions: int) -> list[float]:
     return seconds
 
 
-def report(bench: str, peer: str, tokens: int, seconds: list[float], **more) -> None:
-    """Prints the result as one JSON line. `tokens` is what one repetition counts; the rate is that of the median."""
-    packages = ("torch", "transformers", "trl")
+def report(bench: str, peer: str, tokens: list[int], seconds: list[float], **more) -> None:
+    """Prints the result as one JSON line: the tokens and seconds of each repetition, and the median of their rates."""
     line = {
         "bench": bench,
         "peer": peer,
-        "tokens-per-second": tokens / statistics.median(seconds),
+        "tokens-per-second": statistics.median(t / s for t, s in zip(tokens, seconds, strict=True)),
         "seconds": seconds,
         "tokens": tokens,
         # The highest resident size of the process, interpreter and libraries included.
         "peak-bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "transformers", "trl")},
         **more,
     }
     print(json.dumps(line), flush=True)

@@ -26,4 +26,4 @@ def sample():
 
 with torch.inference_mode():
     seconds = seconds_of(sample, given.repetitions)
-report("decode", "torch", given.batch * given.new, seconds)
+report("decode", "torch", [given.batch * given.new] * given.repetitions, seconds)

@@ -31,4 +31,4 @@ def sample():
 
 with torch.inference_mode():
     seconds = seconds_of(sample, given.repetitions)
-report("decode-shared", "torch", given.groups * given.group_size * given.new, seconds)
+report("decode-shared", "torch", [given.groups * given.group_size * given.new] * given.repetitions, seconds)

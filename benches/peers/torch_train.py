@@ -21,4 +21,4 @@ def step():
 
 
 seconds = seconds_of(step, given.repetitions)
-report("train", "torch.compile" if given.compile else "torch", ids.numel(), seconds)
+report("train", "torch.compile" if given.compile else "torch", [ids.numel()] * given.repetitions, seconds)

@@ -30,4 +30,4 @@ def step():
 
 
 seconds = seconds_of(step, given.repetitions)
-report("tree", "torch", given.rollouts * given.rollout_tokens, seconds)
+report("tree", "torch", [given.rollouts * given.rollout_tokens] * given.repetitions, seconds)
