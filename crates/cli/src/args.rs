@@ -1,11 +1,14 @@
 //! What can be typed after `pact`. Each command ends its long help in examples, which a test
 //! runs in the order in which they stand here.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::bench::{BenchCommand, BenchDecode, BenchSubject, BenchTrain, BenchTree};
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -40,6 +43,9 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Write episodes of a model, or of expert traces, as JSON lines
     Rollout(Rollout),
+    /// Measure the engine on random weights: speed, memory, and what bounds them
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Show a run, or one of its episodes, as text
     Show(Show),
     /// Print a shell's completion script

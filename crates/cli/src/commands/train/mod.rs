@@ -18,13 +18,14 @@ use crate::config::RunConfig;
 use crate::exit::{Exit, UsageError};
 use crate::interrupt::Interrupt;
 use crate::policies::Policy;
-use crate::{clock, config_file, prompts, suites, terminal};
+use crate::{clock, config_file, engine, prompts, suites, terminal};
 
 pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let clock = clock::start();
     let interrupt = Interrupt::watch()?;
     let file = config_path(arguments)?;
     let config = config_file::read(Some(&file), &arguments.set)?;
+    engine::start(&config.engine)?;
     let run = run_folder(arguments, &file);
     let checkpoint = match arguments.resume {
         true => Checkpoint::latest(&run)?,
@@ -42,6 +43,7 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         None => Trainer::new(parts, folder)?,
     };
     let _log = log::begin(&run)?;
+    eprintln!("{}", engine::chosen());
     eprintln!("run: {}", run.display());
     let drive = Drive::new(trainer, &config, evaluation, checkpoint, &interrupt);
     match drive.finish()? {
