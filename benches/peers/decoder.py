@@ -1,4 +1,4 @@
-"""The model that all peers run: pact's preset `small` with a vocabulary of 4,096, 5.77M parameters, random weights."""
+"""The model that all peers run: pact's preset `small` with a vocabulary of 4,096, 6.95M parameters, random weights."""
 
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM

@@ -28,9 +28,9 @@ def options(description: str, **sizes: int) -> argparse.Namespace:
     return given
 
 
-def seconds_of(work, repetitions: int) -> list[float]:
-    """Wall-clock seconds of each repetition of `work`, after one that is not timed."""
-    work()
+def seconds_of(work, repetitions: int, warm_up=None) -> list[float]:
+    """Wall-clock seconds of each repetition of `work`, after one (or `warm_up`) that is not timed."""
+    (warm_up or work)()
     seconds = []
     for _ in range(repetitions):
         begun = time.perf_counter()

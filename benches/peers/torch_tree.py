@@ -1,5 +1,5 @@
 """The update of K rollouts of R tokens under one context of L tokens, each rollout with a copy of the context, as
-PyTorch trainers do it: forward, log-probabilities of the rollouts' tokens, backward, AdamW. Counts the rollouts' tokens.
+PyTorch trainers do it: forward, log-probabilities of the rollouts' tokens, backward, AdamW. Counts the context once and the rollouts.
 
 `micro-batch` sequences at a time, their gradients added up: memory then stays that of a few sequences.
 """
@@ -30,4 +30,4 @@ def step():
 
 
 seconds = seconds_of(step, given.repetitions)
-report("tree", "torch", [given.rollouts * given.rollout_tokens] * given.repetitions, seconds)
+report("tree", "torch", [given.context + given.rollouts * given.rollout_tokens] * given.repetitions, seconds)
