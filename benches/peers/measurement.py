@@ -16,7 +16,7 @@ def options(description: str, **sizes: int) -> argparse.Namespace:
     """The command line: `--threads`, `--repetitions`, `--seed`, and one number for each of `sizes`, by its default."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repetitions", type=int, default=3, help="timed repetitions, after one that is not timed")
+    parser.add_argument("--repetitions", type=int, default=3, help="timed repetitions, after warming up")
     parser.add_argument("--seed", type=int, default=0)
     for name, default in sizes.items():
         parser.add_argument("--" + name.replace("_", "-"), type=int, default=default)
@@ -28,9 +28,9 @@ def options(description: str, **sizes: int) -> argparse.Namespace:
     return given
 
 
-def seconds_of(work, repetitions: int, warm_up=None) -> list[float]:
-    """Wall-clock seconds of each repetition of `work`, after one (or `warm_up`) that is not timed."""
-    (warm_up or work)()
+def seconds_of(work, repetitions: int, warm_up) -> list[float]:
+    """Wall-clock seconds of each repetition of `work`, after `warm_up`, which is not timed."""
+    warm_up()
     seconds = []
     for _ in range(repetitions):
         begun = time.perf_counter()

@@ -25,5 +25,5 @@ def sample():
 
 
 with torch.inference_mode():
-    seconds = seconds_of(sample, given.repetitions)
+    seconds = seconds_of(sample, given.repetitions, warm_up=sample)
 report("decode", "torch", [given.batch * given.new] * given.repetitions, seconds)

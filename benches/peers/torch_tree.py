@@ -29,5 +29,5 @@ def step():
     optimizer.step()
 
 
-seconds = seconds_of(step, given.repetitions)
+seconds = seconds_of(step, given.repetitions, warm_up=step)
 report("tree", "torch", [given.context + given.rollouts * given.rollout_tokens] * given.repetitions, seconds)
