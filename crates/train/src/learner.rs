@@ -13,7 +13,7 @@ use crate::folder::StepRecord;
 
 /// Samples go through the model together up to so many tokens: enough to fill the caches and the
 /// threads, few enough to keep activations small.
-const FOREST: usize = 4096;
+const FOREST: usize = 2048;
 
 /// Holds the optimiser, and what is reused from step to step.
 pub struct Learner {
