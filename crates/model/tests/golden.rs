@@ -87,7 +87,7 @@ fn check(folder: &Path) {
     let mut buffers = Buffers::default();
 
     let mut loss = 0.0;
-    let mut gradient = vec![0.0; model.parameters.data.len()];
+    let mut gradient = vec![0.0; model.trained_len()];
     for row in 0..rows {
         let ids = &ids[row * length..(row + 1) * length];
         // Every possible next token after every token: the whole matrix of logits.
@@ -135,7 +135,7 @@ fn check(folder: &Path) {
         "{name}: loss {loss}, expected {expected}"
     );
 
-    for spec in model.parameters.layout.specs() {
+    for spec in model.trained() {
         let expected = golden.floats(&format!("grad.{}", spec.name));
         let got = &gradient[spec.range()];
         let scale = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat::Chat;
 use env::Suite;
 use episode::{Evaluation, EvaluationMode, Group, Seed, Task};
-use model::{Keep, Model};
+use model::{Keep, Model, OptimizerKind};
 use objective::{Algorithm, is_anchored};
 use rand::RngExt;
 use rollout::Setting;
@@ -76,7 +76,7 @@ impl Trainer {
             companions,
             clock,
         } = parts;
-        check(&model, &chat, &source)?;
+        check(&model, &chat, &source, &settings)?;
         let keep = match settings.train.activation_checkpointing {
             true => Keep::Inputs,
             false => Keep::All,
@@ -115,7 +115,7 @@ impl Trainer {
                     .into(),
             });
         }
-        trainer.model.parameters = checkpoint.parameters()?;
+        checkpoint.restore(&mut trainer.model)?;
         trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
         trainer.step = checkpoint.state.step;
         Ok(trainer)
@@ -269,8 +269,19 @@ impl Trainer {
     }
 }
 
-/// Model, tokenizer and data must belong together.
-fn check(model: &Model, chat: &Chat, source: &Source) -> Result<(), TrainError> {
+/// Model, tokenizer, data and optimiser must belong together.
+fn check(
+    model: &Model,
+    chat: &Chat,
+    source: &Source,
+    settings: &Settings,
+) -> Result<(), TrainError> {
+    if model.adapter.is_some() && settings.optimizer.kind == OptimizerKind::Muon {
+        return Err(TrainError::Setup {
+            problem: "Muon moves whole weights, but an adapter is trained".into(),
+            hint: "`--set optimizer.kind=adamw`".into(),
+        });
+    }
     let (rows, ids) = (model.architecture.vocab_size, chat.vocab_size());
     if ids > rows {
         return Err(TrainError::Setup {
