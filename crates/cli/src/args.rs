@@ -55,7 +55,8 @@ pub(crate) enum Command {
 Examples:
   pact train runs/quickstart.toml --run out
   pact train runs/quickstart.toml --run out --resume
-  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json")]
+  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json
+  pact train runs/quickstart.toml --run lora --set model.path=model --set model.lora.rank=8")]
 pub(crate) struct Train {
     /// The config, TOML; with `--resume` the run's own if not given
     #[arg(required_unless_present = "resume")]
@@ -83,7 +84,7 @@ pub(crate) struct Subject {
     /// The tasks, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// A model folder whose model plays
+    /// A model folder whose model plays, or an adapter's
     #[arg(long, value_name = "DIR", required_unless_present = "policy")]
     pub(crate) model: Option<PathBuf>,
     /// Who plays instead: `replay:FILE`, expert traces, without limits on turns and tokens
@@ -273,8 +274,8 @@ pub(crate) struct ModelInit {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  pact model merge --model model --adapter adapter --out merged
-  pact model merge --adapter adapter --out rounded --precision bf16")]
+  pact model merge --model model --adapter lora/checkpoints/step-000002 --out merged
+  pact model merge --adapter lora/checkpoints/step-000002 --out rounded --precision bf16")]
 pub(crate) struct ModelMerge {
     /// The base's folder [default: the one that the adapter names]
     #[arg(long, value_name = "DIR")]

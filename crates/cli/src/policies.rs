@@ -8,6 +8,7 @@ use episode::Seed;
 use model::{Adapter, AdapterFolder, Model, Weights};
 
 use crate::config::{self, Preset};
+use crate::exit::UsageError;
 use crate::paths;
 use crate::tokenizer::{self, Tokenizer};
 
@@ -170,7 +171,8 @@ impl Policy {
                 let (architecture, weights) = model::load_frozen(&folders.base, config.weights)?;
                 let mut model = Model::new(architecture, weights);
                 let (base, seed) = (in_full(&folders.base), seed.named("adapter").0);
-                let adapter = Adapter::new(&config.lora, &model.architecture, &base, seed)?;
+                let adapter = Adapter::new(&config.lora, &model.architecture, &base, seed)
+                    .map_err(|error| UsageError(format!("`model.lora`: {error}")))?;
                 model.attach(adapter)?;
                 model
             }
@@ -197,7 +199,7 @@ impl Policy {
 
 /// Puts the adapter of a folder on the weights of `base`.
 fn attach(model: &mut Model, folder: &AdapterFolder, base: &Path) -> Result<()> {
-    let mut adapter = folder.load(&model.architecture)?;
+    let adapter = folder.load(&model.architecture)?;
     let named = Path::new(&folder.base).file_name();
     if named.is_some() && named != Path::new(&in_full(base)).file_name() {
         eprintln!(
@@ -207,13 +209,15 @@ fn attach(model: &mut Model, folder: &AdapterFolder, base: &Path) -> Result<()> 
             base.display()
         );
     }
-    adapter.base = in_full(base);
     if let Err(error) = model.attach(adapter) {
         bail!(
             "`{}` on `{}`: {error}",
             folder.path.display(),
             base.display()
         );
+    }
+    if let Some(adapter) = &mut model.adapter {
+        adapter.base = in_full(base);
     }
     Ok(())
 }

@@ -374,6 +374,7 @@ fn lay_out(
         .map(|spec| (spec.name.as_str(), spec))
         .collect();
     let rank = config.rank;
+    check_rank(config, &weights)?;
     let mut writer = Writer::default();
     let mut deltas = HashMap::new();
     for (layer, at) in base.layers.iter().enumerate() {
@@ -394,16 +395,6 @@ fn lay_out(
             let chosen: Vec<_> = (members.iter())
                 .filter(|(target, ..)| config.targets.contains(target))
                 .collect();
-            if let Some((target, weight, _)) = (chosen.iter())
-                .find(|(_, weight, _)| rank > *weight.shape.iter().min().unwrap_or(&0))
-            {
-                return Err(ModelError::Rank {
-                    rank,
-                    target: target.name(),
-                    rows: weight.shape[0],
-                    columns: weight.shape[1],
-                });
-            }
             let mut add = |name: &str, matrix: &str, shape: [usize; 2]| {
                 let name = format!("base_model.model.{name}.lora_{matrix}.weight");
                 writer.add(name, &shape, ParameterKind::Adapter)
@@ -427,4 +418,28 @@ fn lay_out(
         }
     }
     Ok((writer.specs, deltas))
+}
+
+/// No matrix has a rank above its rows or columns; those of the first layer stand for all.
+fn check_rank(
+    config: &LoraConfig,
+    weights: &HashMap<&str, &ParameterSpec>,
+) -> Result<(), ModelError> {
+    let shape = |target: Target| {
+        let spec = weights[format!("model.layers.0.{}.weight", target.path()).as_str()];
+        (spec.shape[0], spec.shape[1])
+    };
+    let shapes = config.targets.iter().map(|&target| (target, shape(target)));
+    let smallest = shapes.min_by_key(|(_, (rows, columns))| *rows.min(columns));
+    match smallest {
+        Some((target, (rows, columns))) if config.rank > rows.min(columns) => {
+            Err(ModelError::Rank {
+                rank: config.rank,
+                target: target.name(),
+                rows,
+                columns,
+            })
+        }
+        _ => Ok(()),
+    }
 }

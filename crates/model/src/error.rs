@@ -131,7 +131,8 @@ impl ModelError {
 fn hint_of(source: &std::io::Error) -> &'static str {
     match source.kind() {
         std::io::ErrorKind::NotFound => {
-            "\nhint: check that the folder is a complete Hugging Face model folder"
+            "\nhint: check that the folder is complete: a model's in the Hugging Face layout, or an \
+             adapter's in PEFT's"
         }
         std::io::ErrorKind::StorageFull => {
             "\nhint: free some disk space; the files that were there are unchanged"
