@@ -31,7 +31,7 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
     };
     let seed = Seed(config.seed).named("evaluation");
     let groups = if let Some(folder) = &subject.model {
-        let policy = Policy::load(folder, config.chat)?;
+        let policy = Policy::load(folder, &config.model, config.chat)?;
         let mut limits = config.rollout;
         if mode == EvaluationMode::Greedy {
             limits.temperature = 0.0;

@@ -11,11 +11,11 @@ use crate::instructions::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::Model;
 use crate::numeric::{add, add_scaled, exp_shifted, fma, max, rms_norm, swiglu};
 use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
 use crate::rotary::Rotary;
 use crate::sampling::{Sampling, rng, sample};
+use crate::{Model, Weights};
 
 /// How many threads one call uses.
 #[derive(Clone, Copy, PartialEq)]
@@ -343,10 +343,12 @@ struct Transposed {
     down: Vec<f32>,
 }
 
-fn transpose(matrix: &[f32], rows: usize) -> Vec<f32> {
-    let columns = matrix.len() / rows;
-    let mut out = vec![0.0; matrix.len()];
-    for (r, row) in matrix.chunks_exact(columns).enumerate() {
+/// The transposed of the weight that begins at `offset`, as f32.
+fn transposed(weights: &Weights, offset: usize, rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = vec![0.0; rows * columns];
+    let mut row = vec![0.0; columns];
+    for r in 0..rows {
+        weights.widen(offset + r * columns, &mut row);
         for (c, &value) in row.iter().enumerate() {
             out[c * rows + r] = value;
         }
@@ -359,7 +361,7 @@ impl<'m> Decoder<'m> {
         let a = &model.architecture;
         let qkv = (a.heads + 2 * a.kv_heads) * a.head_dim;
         let ffn = a.intermediate_size;
-        let of = |offset, rows, columns| transpose(model.vector(offset, rows * columns), rows);
+        let of = |offset, rows, columns| transposed(&model.weights, offset, rows, columns);
         let layers = (model.layout().layers.par_iter())
             .map(|at| Transposed {
                 qkv: of(at.qkv, qkv, a.hidden_size),
@@ -470,6 +472,7 @@ impl<'m> Decoder<'m> {
                 height,
                 threads,
             );
+            self.adapt(at.qkv, &normed, &mut projected);
             if let Some(bias) = at.qkv_bias {
                 let bias = self.model.vector(bias, columns);
                 for row in projected.chunks_exact_mut(columns) {
@@ -492,6 +495,7 @@ impl<'m> Decoder<'m> {
                     .for_each(work),
             }
             linear(&attended, &weights.o, Store::Add, x, height, threads);
+            self.adapt(at.o, &attended, x);
             let norm = self.model.vector(at.post_norm, a.hidden_size);
             rms_norm(x, norm, a.rms_norm_eps, &mut normed);
             linear(
@@ -502,8 +506,17 @@ impl<'m> Decoder<'m> {
                 height,
                 threads,
             );
+            self.adapt(at.gate_up, &normed, &mut gate_up);
             swiglu(&gate_up, a.intermediate_size, &mut gated);
             linear(&gated, &weights.down, Store::Add, x, height, threads);
+            self.adapt(at.down, &gated, x);
+        }
+    }
+
+    /// Adds what an adapter adds to the product of `x` with the weight at `weight`.
+    fn adapt(&self, weight: usize, x: &[f32], out: &mut [f32]) {
+        if let Some(adapter) = &self.model.adapter {
+            adapter.add(weight, x, out);
         }
     }
 

@@ -35,6 +35,7 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         false => None,
     };
     let parts = parts(&config, clock.clone())?;
+    parts.check()?;
     check_prompts(&parts, evaluation.as_deref(), &config)?;
     let folder = open_folder(arguments, &run, &config, checkpoint.as_ref())?;
     let trainer = match &checkpoint {
