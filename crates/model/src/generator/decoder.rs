@@ -7,13 +7,13 @@ use rayon::prelude::*;
 
 use super::attend::{Meetings, Queries, attend};
 use super::blocks::{BlockId, Cache};
-use super::linear::{Linear, gated};
+use super::linear::{Linear, Shared, gated};
 use crate::Model;
 use crate::numeric::rms_norm;
 use crate::rotary::{Heads, Rotary, rotate_heads};
 
-/// Rows that a thread takes together where rows are independent.
-const ROWS: usize = 16;
+/// Rows that a thread norms together: fewer are done before a second thread has heard of them.
+const ROWS: usize = 64;
 
 /// Neighbouring tokens of one sequence within one block, to be computed.
 pub(super) struct Span {
@@ -51,13 +51,7 @@ impl Batch {
     }
 
     /// Adds tokens from position `first` on, all within the last block of `path`.
-    pub(super) fn push(
-        &mut self,
-        sequence: usize,
-        tokens: &[u32],
-        first: usize,
-        path: &[BlockId],
-    ) {
+    pub(super) fn push(&mut self, sequence: usize, tokens: &[u32], first: usize, path: &[BlockId]) {
         let (row, link) = (self.tokens.len(), self.links.len());
         self.tokens.extend_from_slice(tokens);
         self.positions.extend(first..first + tokens.len());
@@ -192,21 +186,26 @@ impl<'m> Decoder<'m> {
         let bias = at.qkv_bias.map(|bias| self.model.vector(bias, columns));
         (self.layers[layer].qkv).apply(&rows.normed, bias, &mut rows.projected);
 
-        let to = rows.rotated.par_chunks_mut(ROWS * rotated);
-        let from = rows.projected.par_chunks(ROWS * columns);
-        (to, from, batch.positions.par_chunks(ROWS))
-            .into_par_iter()
-            .for_each(|(to, from, positions)| rotate_heads(heads, from, positions, to));
-
-        let Batch { spans, links, .. } = batch;
+        let Batch {
+            spans,
+            links,
+            positions,
+            ..
+        } = batch;
         for span in &mut *spans {
             span.data = cache.take(links[span.path.end - 1]);
         }
-        let shape = cache.shape;
+        let (shape, projected) = (cache.shape, &rows.projected);
+        let out = Shared::new(&mut rows.rotated, rotated);
         spans.par_iter_mut().for_each(|span| {
             for (i, row) in span.rows.clone().enumerate() {
-                let keys = &rows.rotated[row * rotated..][heads.heads * heads.width..rotated];
-                let values = &rows.projected[row * columns..][rotated..columns];
+                let from = &projected[row * columns..(row + 1) * columns];
+                #[expect(unsafe_code, reason = "rows are written by several threads")]
+                // SAFETY: every row is in one span.
+                let to = unsafe { out.part(row, 0..rotated) };
+                rotate_heads(heads, from, &positions[row..=row], to);
+                let keys = &to[heads.heads * heads.width..];
+                let values = &from[rotated..];
                 shape.write(&mut span.data, layer, span.place + i, keys, values);
             }
         });
