@@ -38,7 +38,7 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
         }
         prompts::check(&policy.chat, &tasks, limits.max_prompt_tokens)?;
         let stops = policy.chat.stop_tokens();
-        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops);
+        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, None)?;
         roll_out(
             &mut player,
             &policy.chat,

@@ -95,6 +95,22 @@ pub enum ModelError {
         /// The names that would do.
         expected: String,
     },
+    /// The key-value cache cannot hold one sequence.
+    #[error(
+        "a sequence of {tokens} tokens needs {:.3} GiB of key-value cache, but `engine.cache-gib` \
+         allows {:.3}\nhint: raise `engine.cache-gib`, or set `rollout.max-tokens` below {fitting}",
+        gib(*needed), gib(*allowed)
+    )]
+    Cache {
+        /// The longest sequence.
+        tokens: usize,
+        /// Bytes that it needs.
+        needed: usize,
+        /// Bytes that there may be.
+        allowed: usize,
+        /// The longest sequence that they could hold.
+        fitting: usize,
+    },
     /// An optimiser state does not belong to this model or optimiser.
     #[error(
         "the optimiser state does not fit: {what}\nhint: resume with the settings that wrote it"
@@ -126,6 +142,10 @@ impl ModelError {
             source,
         }
     }
+}
+
+fn gib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
 }
 
 fn hint_of(source: &std::io::Error) -> &'static str {

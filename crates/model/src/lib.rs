@@ -28,7 +28,7 @@ pub use architecture::{Architecture, Family, Preset, RopeScaling};
 pub use buffers::Buffers;
 pub use error::ModelError;
 pub use folder::{load, load_architecture, load_frozen, save};
-pub use generator::{Generator, Sampled};
+pub use generator::{CacheStats, Generator, Sampled};
 pub use instructions::Instructions;
 pub use model::{Coefficient, Keep, Model};
 pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepStats};

@@ -109,6 +109,9 @@ pub(crate) struct Shard {
     start: u64,
 }
 
+/// Appends the numbers that some bytes hold.
+type Convert = fn(&[u8], &mut Vec<f32>);
+
 impl Shard {
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         let broken = |what: String| ModelError::Shard {
@@ -185,7 +188,7 @@ impl Shard {
         let info = self.metadata.info(name);
         let info = info.expect("the name is one of the file's");
         let (first, end) = info.data_offsets;
-        let (width, convert): (usize, fn(&[u8], &mut Vec<f32>)) = match info.dtype {
+        let (width, convert): (usize, Convert) = match info.dtype {
             Dtype::F32 => (4, |bytes, out| {
                 out.extend(bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)));
             }),

@@ -258,7 +258,9 @@ impl Trainer {
         config: &rollout::Config,
         seed: Seed,
     ) -> Result<Vec<Group>, TrainError> {
-        let mut policy = ModelPolicy::new(&self.model, config, self.chat.stop_tokens());
+        let cache = self.settings.cache_bytes;
+        let stops = self.chat.stop_tokens();
+        let mut policy = ModelPolicy::new(&self.model, config, stops, cache)?;
         let setting = Setting {
             chat: &self.chat,
             suite,

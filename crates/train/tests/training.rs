@@ -50,6 +50,7 @@ fn settings(algorithm: Algorithm, steps: u64) -> Settings {
             ..model::OptimizerConfig::default()
         },
         schedule: model::Schedule::default(),
+        cache_bytes: None,
     }
 }
 

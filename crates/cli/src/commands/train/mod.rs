@@ -117,6 +117,7 @@ fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
             objective: config.objective,
             optimizer: config.optimizer,
             schedule: config.schedule,
+            cache_bytes: None,
         },
         model: policy.model,
         chat: policy.chat,
