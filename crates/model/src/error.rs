@@ -97,9 +97,11 @@ pub enum ModelError {
     },
     /// The key-value cache cannot hold one sequence.
     #[error(
-        "a sequence of {tokens} tokens needs {:.3} GiB of key-value cache, but `engine.cache-gib` \
-         allows {:.3}\nhint: raise `engine.cache-gib`, or set `rollout.max-tokens` below {fitting}",
-        gib(*needed), gib(*allowed)
+        "a sequence of {tokens} tokens needs {:.4} GiB of key-value cache, but \
+         `engine.cache-gib` allows {:.4}\nhint: raise `engine.cache-gib`{}",
+        gib(*needed),
+        gib(*allowed),
+        or_shorter(*fitting)
     )]
     Cache {
         /// The longest sequence.
@@ -146,6 +148,13 @@ impl ModelError {
 
 fn gib(bytes: usize) -> f64 {
     bytes as f64 / f64::from(1 << 30)
+}
+
+fn or_shorter(fitting: usize) -> String {
+    match fitting {
+        0 => String::new(),
+        _ => format!(", or set `rollout.max-tokens` below {fitting}"),
+    }
 }
 
 fn hint_of(source: &std::io::Error) -> &'static str {
