@@ -59,6 +59,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  pact train runs/quickstart.toml --plan
   pact train runs/quickstart.toml --run out
   pact train runs/quickstart.toml --run out --resume
   pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json")]
@@ -75,7 +76,10 @@ pub(crate) struct Train {
     /// Go on where the run in this folder stopped, as if it never had
     #[arg(long, requires = "run")]
     pub(crate) resume: bool,
-    /// Print the outcome as one JSON object
+    /// Print how much memory the run takes instead of running it
+    #[arg(long, conflicts_with_all = ["resume", "run"])]
+    pub(crate) plan: bool,
+    /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

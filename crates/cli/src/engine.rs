@@ -77,8 +77,17 @@ pub(crate) fn memory(config: &Engine) -> Option<u64> {
             .into_iter()
             .flatten()
             .min(),
-        gib => Some((gib * f64::from(1 << 30)) as u64),
+        gib => Some(bytes(gib)),
     }
+}
+
+/// Bytes that keys and values may take, if there is a bound.
+pub(crate) fn cache_limit(config: &Engine) -> Option<u64> {
+    (config.cache_gib > 0.0).then(|| bytes(config.cache_gib))
+}
+
+fn bytes(gib: f64) -> u64 {
+    (gib * f64::from(1 << 30)) as u64
 }
 
 fn machine_memory() -> Option<u64> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use chat::Chat;
 use episode::Seed;
-use model::Model;
+use model::{Architecture, Model};
 
 use crate::config::{self, Preset};
 use crate::paths;
@@ -58,6 +58,17 @@ impl Policy {
         let tokenizer = model.tokenizer.as_deref().map(paths::resolve).transpose()?;
         let preset = model.preset.unwrap_or(Preset::Tiny);
         Self::fresh(preset, tokenizer.as_deref(), chat, seed)
+    }
+
+    /// What kind of decoder a config names, before anything is allocated for it.
+    pub(crate) fn architecture(model: &config::Model, chat: chat::Config) -> Result<Architecture> {
+        if let Some(folder) = &model.path {
+            return Ok(model::load_architecture(&paths::resolve(folder)?)?);
+        }
+        let tokenizer = model.tokenizer.as_deref().map(paths::resolve).transpose()?;
+        let chat = tokenizer::load_chat(tokenizer.as_deref(), chat)?;
+        let preset = model::Preset::from(model.preset.unwrap_or(Preset::Tiny));
+        Ok(preset.architecture(chat.vocab_size()))
     }
 
     fn check_vocabulary(&self, folder: &Path) -> Result<()> {

@@ -26,12 +26,17 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
+/// Reads what kind of decoder a folder holds, without its weights.
+pub fn load_architecture(folder: &Path) -> Result<Architecture, ModelError> {
+    let path = folder.join(CONFIG);
+    let text = fs::read_to_string(&path).map_err(ModelError::file("read", &path))?;
+    Architecture::from_json(&text, &path)
+}
+
 /// Reads a decoder and its weights. Memory: the weights as `f32`, and one shard's bytes at a
 /// time.
 pub fn load(folder: &Path) -> Result<(Architecture, Parameters), ModelError> {
-    let path = folder.join(CONFIG);
-    let text = fs::read_to_string(&path).map_err(ModelError::file("read", &path))?;
-    let architecture = Architecture::from_json(&text, &path)?;
+    let architecture = load_architecture(folder)?;
     let mut loading = Loading::new(&architecture);
     let mut shards = shards(folder)?;
     for shard in &shards {

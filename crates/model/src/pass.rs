@@ -8,6 +8,7 @@
 mod head;
 mod layer;
 
+pub(crate) use self::head::{CHUNK, chunk_rows};
 use crate::buffers::Buffers;
 use crate::numeric::add;
 use crate::parameters::LayerOffsets;

@@ -64,6 +64,22 @@ fn a_tree_is_measured_against_its_sequences_and_the_bound_is_counted() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_plan_is_near_what_a_step_really_takes() {
+    for keep in ["", "--checkpointing"] {
+        let bench = "bench train --preset tiny --batch 4 --tokens 512 --repetitions 1 --json";
+        let json = Place::new().pact(&format!("{bench} {keep}")).json();
+        let bytes = |key: &str| {
+            json[key]
+                .as_f64()
+                .expect("Linux says how much memory it was")
+        };
+        let ratio = bytes("planned-bytes") / bytes("peak-bytes");
+        assert!((0.75..1.25).contains(&ratio), "{keep}: {json}");
+    }
+}
+
+#[test]
 fn a_model_is_measured_as_its_config_describes_it() {
     let place = Place::new();
     place.pact("model init --preset tiny --out model").done();

@@ -13,13 +13,18 @@ use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
 use crate::{Coefficient, Keep};
 
 /// Logits of one chunk stay within about this many numbers, but for [`FEWEST`] rows of them.
-const CHUNK: usize = 1 << 24;
+pub(crate) const CHUNK: usize = 1 << 24;
 /// Fewer rows a chunk, and reading the head's weights would cost more than the arithmetic.
 const FEWEST: usize = 128;
 
+/// Rows of logits that exist at once.
+pub(crate) fn chunk_rows(vocabulary: usize) -> usize {
+    (CHUNK / vocabulary).clamp(FEWEST, 1024)
+}
+
 impl Pass<'_> {
     fn chunks(&self, count: usize) -> impl Iterator<Item = Range<usize>> {
-        let rows = (CHUNK / self.model.architecture.vocab_size).clamp(FEWEST, 1024);
+        let rows = chunk_rows(self.model.architecture.vocab_size);
         (0..count)
             .step_by(rows)
             .map(move |first| first..count.min(first + rows))

@@ -12,6 +12,8 @@ pub(super) struct Measurement {
     pub(super) flops: f64,
     /// Largest memory of the process. `None` where the system does not say.
     pub(super) peak_bytes: Option<u64>,
+    /// What `pact train --plan` would say of it. `None` where nothing is learned.
+    pub(super) planned_bytes: Option<u64>,
     /// Operations a second of matrix products alone.
     pub(super) gemm: f64,
     pub(super) parameters: usize,
@@ -35,6 +37,7 @@ impl Measurement {
             ("seconds", json!(self.seconds)),
             ("tokens", json!(self.tokens)),
             ("peak-bytes", json!(self.peak_bytes)),
+            ("planned-bytes", json!(self.planned_bytes)),
             ("gflops", json!(self.rate() / 1e9)),
             ("gemm-gflops", json!(self.gemm / 1e9)),
             ("gemm-share", json!(self.rate() / self.gemm)),
@@ -64,9 +67,11 @@ impl Measurement {
             100.0 * self.rate() / self.gemm,
             self.gemm / 1e9
         );
-        let peak = match self.peak_bytes {
-            Some(bytes) => format!("{:.0}", bytes as f64 / f64::from(1 << 20)),
-            None => "unknown".to_owned(),
+        let mib = |bytes: u64| format!("{:.0}", bytes as f64 / f64::from(1 << 20));
+        let peak = self.peak_bytes.map_or("unknown".to_owned(), mib);
+        let planned = match self.planned_bytes {
+            Some(bytes) => format!("of the whole process; planned were {}", mib(bytes)),
+            None => "of the whole process".to_owned(),
         };
         let million = self.parameters as f64 / 1e6;
         vec![
@@ -76,7 +81,7 @@ impl Measurement {
                 times,
             ),
             row("GFLOP/s", format!("{:.1}", self.rate() / 1e9), share),
-            row("peak MiB", peak, "of the whole process".to_owned()),
+            row("peak MiB", peak, planned),
             row("parameters", format!("{million:.1}M"), String::new()),
         ]
     }
@@ -122,6 +127,7 @@ mod tests {
             tokens: 100,
             flops: 4e9,
             peak_bytes: Some(3 << 20),
+            planned_bytes: Some(2 << 20),
             gemm: 8e9,
             parameters: 1_500_000,
             threads: 2,
@@ -135,7 +141,7 @@ mod tests {
             table(&measurement.rows("tokens")),
             "tokens/s      50  100 tokens in 2.000 s, the median of 3 between 1.000 and 9.000\n\
              GFLOP/s      2.0  25% of the 8.0 that matrix products alone reach\n\
-             peak MiB       3  of the whole process\n\
+             peak MiB       3  of the whole process; planned were 2\n\
              parameters  1.5M\n"
         );
     }

@@ -5,9 +5,9 @@ use std::fs;
 
 use anyhow::Result;
 use episode::Seed;
-use model::{Architecture, Keep, Model, TokenTree};
+use model::{Architecture, Keep, Model, OptimizerKind, TokenTree};
 use objective::{Target, TargetCounts};
-use train::{Batch, Imitation, Learner, Rollouts, Sample};
+use train::{Batch, Imitation, Learner, Load, Plan, Rollouts, Sample};
 
 use super::measurement::Measurement;
 use crate::args::BenchSubject;
@@ -76,6 +76,7 @@ impl Subject {
             tokens,
             flops,
             peak_bytes,
+            planned_bytes: None,
             gemm: self.gemm.max(model::measure_gemm(&*self.clock)),
             parameters: self.model.parameters.data.len(),
             threads: rayon::current_num_threads(),
@@ -96,12 +97,22 @@ fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
 
 /// A learner that takes AdamW's steps.
 pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
-    let keep = match checkpointing {
-        true => Keep::Inputs,
-        false => Keep::All,
-    };
+    let keep = keep(checkpointing);
     let (optimizer, objective) = Default::default();
     Learner::new(model, optimizer, objective, keep)
+}
+
+/// Bytes that learning from a batch takes, as counted beforehand.
+pub(super) fn planned_bytes(model: &Model, batch: &Batch, checkpointing: bool) -> u64 {
+    let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+    Plan::new(&model.architecture, &load, None).total()
+}
+
+fn keep(checkpointing: bool) -> Keep {
+    match checkpointing {
+        true => Keep::Inputs,
+        false => Keep::All,
+    }
 }
 
 /// Sequences of which every token is imitated, each a sample.

@@ -32,7 +32,9 @@ pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
         .map(|flops| flops.with_backward().total())
         .sum();
     let tokens = arguments.batch * arguments.tokens;
-    let measurement = subject.outcome(seconds, tokens, flops);
+    let mut measurement = subject.outcome(seconds, tokens, flops);
+    let planned = subject::planned_bytes(&subject.model, &batch, arguments.checkpointing);
+    measurement.planned_bytes = Some(planned);
     super::print(
         arguments.subject.json,
         measurement.to_json(),

@@ -52,6 +52,8 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let tokens = shared.samples[0].tree.len();
     let mut measurement = subject.outcome(with, tokens, flops(&shared));
     measurement.peak_bytes = peak_bytes;
+    let planned = subject::planned_bytes(&subject.model, &shared, arguments.checkpointing);
+    measurement.planned_bytes = Some(planned);
 
     let mut json = measurement.to_json();
     json.insert("unshared-seconds".into(), json!(without));
