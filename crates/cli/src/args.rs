@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(crate) use self::bench::{BenchCommand, BenchDecode, BenchSubject, BenchTrain, BenchTree};
+pub(crate) use self::bench::{
+    BenchCommand, BenchDecode, BenchRollout, BenchSubject, BenchTrain, BenchTree,
+};
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert

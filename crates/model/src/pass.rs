@@ -12,6 +12,7 @@ pub(crate) use self::head::{CHUNK, chunk_rows};
 use crate::buffers::Buffers;
 use crate::numeric::add;
 use crate::parameters::LayerOffsets;
+use crate::profile::{Phase, Stopwatch};
 use crate::rotary::{Heads, Rotary};
 use crate::{Coefficient, Keep, Model, TokenTree};
 
@@ -96,9 +97,11 @@ impl<'m> Pass<'m> {
             logprobs: vec![0.0; targets.len()],
             entropies: vec![0.0; targets.len()],
         };
+        let mut watch = Stopwatch::start();
         for (row, &token) in pass.last.chunks_exact_mut(hidden).zip(tree.tokens()) {
             model.embedding_row(token, row);
         }
+        watch.lap(Phase::Embedding);
         for layer in 0..model.architecture.layers {
             let x = std::mem::take(&mut pass.last);
             let (rest, out) = pass.layer_forward(layer, &x, buffers);
@@ -152,10 +155,12 @@ impl<'m> Pass<'m> {
         }
         let hidden = self.model.architecture.hidden_size;
         let at = self.model.layout().embed;
+        let mut watch = Stopwatch::start();
         for (row, &token) in dx.chunks_exact(hidden).zip(self.tree.tokens()) {
             let into = &mut gradient[at + token as usize * hidden..][..hidden];
             add(into, row);
         }
+        watch.lap(Phase::EmbeddingBackward);
         buffers.give(dx);
         self.finish(buffers);
     }

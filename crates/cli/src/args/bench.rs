@@ -14,6 +14,8 @@ pub(crate) enum BenchCommand {
     Decode(BenchDecode),
     /// An update on a token tree against the same update on its sequences one by one
     Tree(BenchTree),
+    /// Whole steps of a run: rollouts with tools, rewards, update
+    Rollout(BenchRollout),
 }
 
 /// Whose speed is measured, and how.
@@ -40,6 +42,9 @@ pub(crate) struct BenchSubject {
     /// Print the outcome as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measure also which phase takes which share of the threads' time
+    #[arg(long)]
+    pub(crate) profile: bool,
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +111,33 @@ pub(crate) struct BenchTree {
     /// Keep only each layer's input for the backward pass
     #[arg(long)]
     pub(crate) checkpointing: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact bench rollout --repetitions 1 --set rollout.max-turn-tokens=8
+  pact bench rollout --model model --repetitions 1 --set rollout.group-size=4 --json
+  pact bench rollout runs/quickstart.toml --repetitions 1 --set train.prompts-per-step=2")]
+pub(crate) struct BenchRollout {
+    /// A run's config, TOML, whose first steps are measured [default: GRPO on 4 tasks of the tool
+    /// world, 8 episodes each of a turn of 64 tokens or more, by a fresh tiny model]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A model folder to begin with
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Threads; 0 is as many as the machine runs at once [default: the config's]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Steps that are measured, after one that does not count
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    pub(crate) repetitions: usize,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -1,6 +1,6 @@
 //! What `pact bench` prints. Its numbers are the machine's; that they are there is tested.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Place, pact};
 
@@ -61,6 +61,62 @@ fn a_tree_is_measured_against_its_sequences_and_the_bound_is_counted() {
     assert!((2.0..2.5).contains(&number("bound")), "{json}");
     let share = number("ratio") / number("bound");
     assert!((number("share-of-bound") - share).abs() < 1e-12);
+}
+
+#[test]
+fn whole_steps_of_a_run_are_measured_and_leave_nothing_behind() {
+    let place = Place::new();
+    let small = "--set rollout.group-size=2 --set rollout.max-turn-tokens=4 --repetitions 2";
+    let json = place.pact(&format!("bench rollout {small} --json")).json();
+    assert_eq!(json["episodes"], 4 * 2);
+    // A random model neither calls nor stops: each episode is one turn cut at its limit.
+    assert_eq!(json["tokens"], json!([4 * 2 * 4, 4 * 2 * 4]), "{json}");
+    for key in ["seconds", "seconds-rollout", "seconds-update"] {
+        let seconds = json[key].as_array().expect("one for each step");
+        assert!(
+            seconds.len() == 2 && seconds.iter().all(|s| s.as_f64() > Some(0.0)),
+            "{json}"
+        );
+    }
+    for key in ["tokens-per-second", "episodes-per-second"] {
+        assert!(json[key].as_f64() > Some(0.0), "{json}");
+    }
+    assert_eq!(
+        std::fs::read_dir(place.path("."))
+            .expect("its folder")
+            .count(),
+        0
+    );
+
+    place.write("run.toml", super::QUICK);
+    let table = place.pact("bench rollout run.toml --repetitions 1").done();
+    assert!(table.starts_with("tokens/s"), "{table}");
+}
+
+#[test]
+fn a_profile_shares_out_all_the_time_that_the_threads_had() {
+    let json = measured("train --batch 2 --tokens 8 --profile");
+    let shares = json["profile"].as_object().expect("phases by name");
+    let sum: f64 = shares
+        .values()
+        .map(|share| share.as_f64().expect("a share"))
+        .sum();
+    assert!((sum - 1.0).abs() < 1e-9, "{json}");
+    for phase in [
+        "attention",
+        "weight gradients",
+        "optimizer",
+        "waiting, and the rest",
+    ] {
+        assert!(shares.contains_key(phase), "{phase}: {json}");
+    }
+    let json = measured("tree --context 24 --rollouts 4 --rollout-tokens 6 --profile");
+    assert!(json["profile"]["attention, backward"].is_f64(), "{json}");
+    assert!(
+        measured("train --batch 2 --tokens 8")
+            .get("profile")
+            .is_none()
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "",
     "data",
     "data make",
@@ -22,6 +22,7 @@ const PAGES: [&str; 19] = [
     "bench train",
     "bench decode",
     "bench tree",
+    "bench rollout",
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.

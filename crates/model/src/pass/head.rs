@@ -10,6 +10,7 @@ use crate::buffers::Buffers;
 use crate::instructions::vectorised;
 use crate::numeric::{add, dot, exp_shifted, max};
 use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::profile::{Phase, Stopwatch};
 use crate::{Coefficient, Keep};
 
 /// Logits of one chunk stay within about this many numbers, but for [`FEWEST`] rows of them.
@@ -49,6 +50,7 @@ impl Pass<'_> {
     }
 
     pub(super) fn head_forward(&mut self, keep: Keep, buffers: &mut Buffers) {
+        let mut watch = Stopwatch::start();
         let a = &self.model.architecture;
         let (vocab, hidden) = (a.vocab_size, a.hidden_size);
         let count = self.predictions.len();
@@ -92,6 +94,7 @@ impl Pass<'_> {
                     }
                 });
         }
+        watch.lap_on_all(Phase::Head);
         (self.logprobs, self.entropies) = (logprobs, entropies);
         buffers.give(x);
         buffers.give(normed);
@@ -111,6 +114,7 @@ impl Pass<'_> {
         let a = &self.model.architecture;
         let (vocab, hidden) = (a.vocab_size, a.hidden_size);
         let layout = self.model.layout();
+        let mut watch = Stopwatch::start();
         let mut dlast = buffers.zeros(self.last.len());
         let used: Vec<usize> = (0..coefficients.len())
             .filter(|&i| coefficients[i] != Coefficient::default())
@@ -162,6 +166,7 @@ impl Pass<'_> {
                 let at = self.predictions[i].0;
                 add(&mut dlast[at * hidden..(at + 1) * hidden], row);
             }
+            watch.lap_on_all(Phase::HeadBackward);
             let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
             let dlogits = Matrix::new(&logits, used.len(), vocab);
             product_on_all(
@@ -171,6 +176,7 @@ impl Pass<'_> {
                 dlogits.t(),
                 Matrix::new(&normed, used.len(), hidden),
             );
+            watch.lap_on_all(Phase::WeightGradient);
             add_partials(&mut gradient[layout.norm..][..hidden], &dnorm);
             for buffer in [logits, x, normed, dx, dnormed, dnorm] {
                 buffers.give(buffer);

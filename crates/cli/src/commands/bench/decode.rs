@@ -7,7 +7,6 @@ use model::{Flops, Generator, Model, Sampling, attended_pairs};
 use super::measurement::table;
 use super::subject::Subject;
 use crate::args::BenchDecode;
-use crate::engine;
 
 /// Sequences to sample.
 struct Work {
@@ -34,13 +33,9 @@ pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
             .map(|i| subject.sampling_seed(i))
             .collect(),
     };
-    engine::forget_peak();
-    subject.time(|model| work.sample(model));
-    let seconds = (0..subject.repetitions)
-        .map(|_| subject.time(|model| work.sample(model)))
-        .collect();
+    let times = subject.repeat(|model| work.sample(model));
     let flops = work.flops(&subject.model).total();
-    let measurement = subject.outcome(seconds, work.seeds.len() * work.new, flops);
+    let measurement = subject.outcome(times, work.seeds.len() * work.new, flops);
     super::print(
         arguments.subject.json,
         measurement.to_json(),

@@ -3,6 +3,7 @@
 
 mod decode;
 mod measurement;
+mod rollout;
 mod subject;
 mod train;
 mod tree;
@@ -18,6 +19,7 @@ pub(super) fn run(command: &BenchCommand) -> Result<Exit> {
         BenchCommand::Train(arguments) => train::run(arguments)?,
         BenchCommand::Decode(arguments) => decode::run(arguments)?,
         BenchCommand::Tree(arguments) => tree::run(arguments)?,
+        BenchCommand::Rollout(arguments) => rollout::run(arguments)?,
     }
     Ok(Exit::Done)
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use anyhow::Result;
 use episode::Seed;
-use model::{Architecture, Keep, Model, OptimizerKind, TokenTree};
+use model::{Architecture, Flops, Keep, Model, OptimizerKind, TokenTree};
 use objective::{Target, TargetCounts};
 use train::{Batch, Imitation, Learner, Load, Plan, Rollouts, Sample};
 
@@ -20,9 +20,18 @@ pub(super) struct Subject {
     pub(super) model: Model,
     pub(super) repetitions: usize,
     seed: Seed,
+    pub(super) profiles: bool,
     clock: train::Clock,
     /// Operations a second of matrix products alone.
     gemm: f64,
+}
+
+/// How long some work took.
+pub(super) struct Times {
+    /// Of each repetition.
+    pub(super) seconds: Vec<f64>,
+    /// Share of the threads' time by phase; empty unless asked for.
+    pub(super) profile: Vec<(&'static str, f64)>,
 }
 
 impl Subject {
@@ -41,6 +50,7 @@ impl Subject {
         Ok(Self {
             model: Model::new(architecture, parameters),
             repetitions: arguments.repetitions,
+            profiles: arguments.profile,
             seed,
             clock,
             gemm,
@@ -60,19 +70,51 @@ impl Subject {
         self.seed.named("sampling").child(sequence as u64).0
     }
 
+    /// Times some work after one time that does not count, and, if that was asked for, says
+    /// where the time went.
+    pub(super) fn repeat<T>(&mut self, mut work: impl FnMut(&mut Model) -> T) -> Times {
+        engine::forget_peak();
+        self.time(&mut work);
+        if self.profiles {
+            model::start_profile(self.clock.clone());
+        }
+        let seconds: Vec<f64> = (0..self.repetitions)
+            .map(|_| self.time(&mut work))
+            .collect();
+        let spent = model::take_profile();
+        let had = seconds.iter().sum::<f64>() * rayon::current_num_threads() as f64;
+        let mut profile: Vec<(&str, f64)> = (spent.into_iter())
+            .map(|(phase, seconds)| (phase, seconds / had))
+            .collect();
+        if self.profiles {
+            let rest = 1.0 - profile.iter().map(|(_, share)| share).sum::<f64>();
+            profile.push(("waiting, and the rest", rest));
+        }
+        Times { seconds, profile }
+    }
+
     /// Seconds that some work on the model takes.
-    pub(super) fn time(&mut self, work: impl FnOnce(&mut Model)) -> f64 {
+    pub(super) fn time<T>(&mut self, work: impl FnOnce(&mut Model) -> T) -> f64 {
         let began = (self.clock)();
         work(&mut self.model);
         ((self.clock)() - began).as_secs_f64()
     }
 
+    /// Operations of an update on a batch, forward and backward.
+    pub(super) fn training_flops(&self, batch: &Batch) -> f64 {
+        let of = |sample: &Sample| {
+            Flops::of_tree(&self.model.architecture, &sample.tree, sample.targets.len())
+        };
+        let all = batch.samples.iter().map(of);
+        all.map(|flops| flops.with_backward().total()).sum()
+    }
+
     /// The outcome of repetitions that took so many seconds each, once for `tokens` tokens and
     /// `flops` operations. Matrix products are measured once more, and the better time counts.
-    pub(super) fn outcome(&self, seconds: Vec<f64>, tokens: usize, flops: f64) -> Measurement {
+    pub(super) fn outcome(&self, times: Times, tokens: usize, flops: f64) -> Measurement {
         let peak_bytes = engine::peak_memory();
         Measurement {
-            seconds,
+            seconds: times.seconds,
             tokens,
             flops,
             peak_bytes,
@@ -81,6 +123,7 @@ impl Subject {
             parameters: self.model.parameters.data.len(),
             threads: rayon::current_num_threads(),
             instructions: model::Instructions::current().name(),
+            profile: times.profile,
         }
     }
 }

@@ -132,7 +132,8 @@ fn settings(config: &RunConfig) -> Settings {
     }
 }
 
-fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
+/// What a config's trainer is made of.
+pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
     let settings = settings(config);
     let policy = Policy::of_config(&config.model, config.chat.clone(), settings.seed)?;
     Ok(Parts {
