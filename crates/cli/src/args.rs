@@ -1,11 +1,16 @@
 //! What can be typed after `pact`. Each command ends its long help in examples, which a test
 //! runs in the order in which they stand here.
 
+mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+pub(crate) use self::bench::{
+    BenchCommand, BenchDecode, BenchRollout, BenchSubject, BenchTrain, BenchTree,
+};
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -40,6 +45,9 @@ pub(crate) enum Command {
     Eval(Eval),
     /// Write episodes of a model, or of expert traces, as JSON lines
     Rollout(Rollout),
+    /// Measure the engine on random weights: speed, memory, and what bounds them
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Show a run, or one of its episodes, as text
     Show(Show),
     /// Print a shell's completion script
@@ -53,6 +61,7 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  pact train runs/quickstart.toml --plan
   pact train runs/quickstart.toml --run out
   pact train runs/quickstart.toml --run out --resume
   pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json
@@ -70,7 +79,10 @@ pub(crate) struct Train {
     /// Go on where the run in this folder stopped, as if it never had
     #[arg(long, requires = "run")]
     pub(crate) resume: bool,
-    /// Print the outcome as one JSON object
+    /// Print how much memory the run takes instead of running it
+    #[arg(long, conflicts_with_all = ["resume", "run"])]
+    pub(crate) plan: bool,
+    /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

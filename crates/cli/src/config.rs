@@ -13,6 +13,9 @@ pub(crate) struct RunConfig {
     /// Where all randomness comes from. The same config, seed and machine give the same
     /// episodes, byte for byte.
     pub(crate) seed: u64,
+    /// What a run takes of the machine. It changes speed and, with threads and instructions,
+    /// the last bits of the outcome.
+    pub(crate) engine: Engine,
     /// The policy to begin with.
     pub(crate) model: Model,
     /// What it is trained and evaluated on.
@@ -33,6 +36,34 @@ pub(crate) struct RunConfig {
     pub(crate) train: train::Config,
     /// The evaluations before, during and after training.
     pub(crate) eval: Eval,
+}
+
+/// What a run takes of the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Engine {
+    /// Threads that compute; 0 is as many as the machine runs at once.
+    pub(crate) threads: usize,
+    /// The vector instructions to compute with: `auto` is the best that the machine has, else
+    /// one of `baseline` (`neon` on ARM), `avx2`, `avx512`. The environment variable
+    /// `PACT_INSTRUCTIONS` goes before it.
+    pub(crate) instructions: String,
+    /// GiB of memory that a run may take; 0 is what the machine has left. One that would take
+    /// more does not begin.
+    pub(crate) memory_gib: f64,
+    /// GiB that keys and values of living episodes may take; 0 sets no bound.
+    pub(crate) cache_gib: f64,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            instructions: "auto".to_owned(),
+            memory_gib: 0.0,
+            cache_gib: 0.0,
+        }
+    }
 }
 
 /// The policy to begin with: a folder (`path`), or fresh weights (`preset`, `tokenizer`).
@@ -179,6 +210,7 @@ impl RunConfig {
         if let Err(error) = self.optimizer.check() {
             return Err(in_message("optimizer", &error.to_string()));
         }
+        self.check_engine()?;
         self.check_model()?;
         self.check_source("data.train", &self.data.train)?;
         self.check_source("data.eval", &self.data.eval)?;
@@ -187,6 +219,23 @@ impl RunConfig {
             return Err(within("data.eval", "stream", problem.to_owned()));
         }
         self.check_train()
+    }
+
+    fn check_engine(&self) -> Result<(), Wrong> {
+        let sizes = [
+            ("engine.memory-gib", self.engine.memory_gib),
+            ("engine.cache-gib", self.engine.cache_gib),
+        ];
+        match sizes
+            .into_iter()
+            .find(|(_, gib)| !(*gib >= 0.0 && gib.is_finite()))
+        {
+            Some((key, gib)) => Err(Wrong {
+                key: key.to_owned(),
+                problem: format!("is {gib}, expected a number from 0 up"),
+            }),
+            None => Ok(()),
+        }
     }
 
     fn check_model(&self) -> Result<(), Wrong> {

@@ -11,7 +11,7 @@ use rollout::{ScriptedPolicy, Setting};
 use crate::args::Subject;
 use crate::policies::Policy;
 use crate::terminal::Progress;
-use crate::{clock, config_file, prompts, suites, tokenizer};
+use crate::{clock, config_file, engine, prompts, suites, tokenizer};
 
 /// What was played, and how.
 pub(crate) struct Played {
@@ -31,14 +31,17 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
     };
     let seed = Seed(config.seed).named("evaluation");
     let groups = if let Some(folder) = &subject.model {
+        engine::start(&config.engine)?;
         let policy = Policy::load(folder, &config.model, config.chat)?;
         let mut limits = config.rollout;
         if mode == EvaluationMode::Greedy {
             limits.temperature = 0.0;
         }
         prompts::check(&policy.chat, &tasks, limits.max_prompt_tokens)?;
+        eprintln!("{}", engine::chosen(&policy.model));
         let stops = policy.chat.stop_tokens();
-        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, None)?;
+        let cache = engine::cache_limit(&config.engine);
+        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;
         roll_out(
             &mut player,
             &policy.chat,

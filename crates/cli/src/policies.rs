@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use chat::Chat;
 use episode::Seed;
-use model::{Adapter, AdapterFolder, Model, Weights};
+use model::{Adapter, AdapterFolder, Architecture, Model, Weights};
 
 use crate::config::{self, Preset};
 use crate::exit::UsageError;
@@ -182,6 +182,18 @@ impl Policy {
             }
         };
         Self::with_tokenizer(model, &folders.tokenizer, chat)
+    }
+
+    /// What kind of decoder a config names, before anything is allocated for it.
+    pub(crate) fn architecture(model: &config::Model, chat: chat::Config) -> Result<Architecture> {
+        if let Some(folder) = &model.path {
+            let base = Folders::find(&paths::resolve(folder)?, None)?.base;
+            return Ok(model::load_architecture(&base)?);
+        }
+        let tokenizer = model.tokenizer.as_deref().map(paths::resolve).transpose()?;
+        let chat = tokenizer::load_chat(tokenizer.as_deref(), chat)?;
+        let preset = model::Preset::from(model.preset.unwrap_or(Preset::Tiny));
+        Ok(preset.architecture(chat.vocab_size()))
     }
 
     fn check_vocabulary(&self, folder: &Path) -> Result<()> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 use crate::muon::orthogonalise;
 use crate::parameters::ParameterSpec;
+use crate::profile::{Phase, Stopwatch};
 use crate::shard::{Precision, Shard, Staged, Tensor};
 
 /// Which rule updates the hidden matrices; all else is AdamW's.
@@ -208,6 +209,7 @@ impl Optimizer {
             parameters.len() == len && gradient.len() == len,
             "parameters and gradient follow the specs"
         );
+        let mut watch = Stopwatch::start();
         let grad_norm = norm(gradient);
         let grad_scale = self.clip(grad_norm);
         let applied = grad_norm.is_finite();
@@ -216,6 +218,7 @@ impl Optimizer {
             self.adamw(parameters, gradient, grad_scale, rate);
             self.muon(parameters, gradient, grad_scale, rate);
         }
+        watch.lap_on_all(Phase::Optimizer);
         StepStats {
             grad_norm: grad_norm as f32,
             grad_scale,

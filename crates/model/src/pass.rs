@@ -8,9 +8,11 @@
 mod head;
 mod layer;
 
+pub(crate) use self::head::{CHUNK, chunk_rows};
 use crate::buffers::Buffers;
 use crate::numeric::add;
 use crate::parameters::LayerOffsets;
+use crate::profile::{Phase, Stopwatch};
 use crate::rotary::{Heads, Rotary};
 use crate::{Coefficient, Keep, Model, TokenTree};
 
@@ -95,9 +97,11 @@ impl<'m> Pass<'m> {
             logprobs: vec![0.0; targets.len()],
             entropies: vec![0.0; targets.len()],
         };
+        let mut watch = Stopwatch::start();
         for (row, &token) in pass.last.chunks_exact_mut(hidden).zip(tree.tokens()) {
             model.embedding_row(token, row);
         }
+        watch.lap(Phase::Embedding);
         for layer in 0..model.architecture.layers {
             let x = std::mem::take(&mut pass.last);
             let (rest, out) = pass.layer_forward(layer, &x, buffers);
@@ -154,6 +158,7 @@ impl<'m> Pass<'m> {
             dx = self.layer_backward(layer, &x, rest, dx, gradient, buffers);
             buffers.give(x);
         }
+        let mut watch = Stopwatch::start();
         if self.model.adapter.is_none() {
             let hidden = self.model.architecture.hidden_size;
             let at = self.model.layout().embed;
@@ -162,6 +167,7 @@ impl<'m> Pass<'m> {
                 add(into, row);
             }
         }
+        watch.lap(Phase::EmbeddingBackward);
         buffers.give(dx);
         self.finish(buffers);
     }

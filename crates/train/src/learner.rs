@@ -13,7 +13,7 @@ use crate::folder::StepRecord;
 
 /// Samples go through the model together up to so many tokens: enough to fill the caches and the
 /// threads, few enough to keep activations small.
-const FOREST: usize = 2048;
+pub(crate) const FOREST: usize = 2048;
 
 /// Holds the optimiser, and what is reused from step to step.
 pub struct Learner {
@@ -201,7 +201,7 @@ impl Learner {
 }
 
 /// The samples that go through the model together.
-fn forests(samples: &[Sample]) -> Vec<Range<usize>> {
+pub(crate) fn forests(samples: &[Sample]) -> Vec<Range<usize>> {
     let mut forests: Vec<Range<usize>> = Vec::new();
     let mut tokens = 0;
     for (i, sample) in samples.iter().enumerate() {

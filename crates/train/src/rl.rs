@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat::Chat;
 use env::Suite;
 use episode::{Evaluation, EvaluationMode, Group, Seed, Task};
-use model::{Keep, Model, OptimizerKind};
+use model::{Model, OptimizerKind};
 use objective::{Algorithm, is_anchored};
 use rand::RngExt;
 use rollout::Setting;
@@ -15,7 +15,7 @@ use crate::batch::{Batch, Example};
 use crate::checkpoint::{Checkpoint, State};
 use crate::folder::{RunFolder, StepRecord};
 use crate::learner::{Learner, Update};
-use crate::{Drawn, ModelPolicy, Settings, Source, TrainError};
+use crate::{Drawn, ModelPolicy, Settings, Source, TrainError, plan};
 
 /// Time since some fixed moment.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -108,10 +108,7 @@ impl Trainer {
             companions,
             clock,
         } = parts;
-        let keep = match settings.train.activation_checkpointing {
-            true => Keep::Inputs,
-            false => Keep::All,
-        };
+        let keep = plan::keep(&settings.train);
         if settings.rollout.temperature > 0.0 {
             model.temperature = settings.rollout.temperature as f32;
         }

@@ -1,5 +1,6 @@
 //! One file for each command: what it reads, what it does, what it prints.
 
+mod bench;
 mod completions;
 mod config;
 mod data;
@@ -23,6 +24,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Train(arguments) => train::run(&arguments),
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Rollout(arguments) => rollout::run(&arguments),
+        Command::Bench(command) => bench::run(&command),
         Command::Show(arguments) => show::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
     }

@@ -2,7 +2,7 @@
 
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 20] = [
     "",
     "data",
     "data make",
@@ -18,6 +18,11 @@ const PAGES: [&str; 15] = [
     "config explain",
     "eval",
     "rollout",
+    "bench",
+    "bench train",
+    "bench decode",
+    "bench tree",
+    "bench rollout",
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
@@ -35,8 +40,11 @@ fn the_short_help_of_every_command_fits_a_page() {
 #[test]
 fn the_help_says_what_it_said() {
     let place = Place::new();
-    for page in ["", "train", "eval"] {
-        let name = format!("help-{}", if page.is_empty() { "pact" } else { page });
+    for page in ["", "train", "eval", "bench tree"] {
+        let name = match page {
+            "" => "help-pact".to_owned(),
+            page => format!("help-{}", page.replace(' ', "-")),
+        };
         insta::assert_snapshot!(name, place.pact(&format!("{page} --help")).done());
     }
 }
@@ -57,7 +65,7 @@ fn the_examples_of_every_help_page_run() {
     for page in PAGES.iter().chain(&LATER_PAGES) {
         let help = place.pact(&format!("{page} --help")).done();
         let examples = help.split_once("Examples:\n").map(|(_, after)| after);
-        let groups_commands = matches!(*page, "data" | "data make" | "model" | "config");
+        let groups_commands = matches!(*page, "data" | "data make" | "model" | "config" | "bench");
         assert_eq!(examples.is_some(), !groups_commands, "`pact {page} --help`");
         for line in examples.unwrap_or_default().lines() {
             let mut shell = std::process::Command::new("sh");

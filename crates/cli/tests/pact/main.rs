@@ -1,6 +1,7 @@
 //! The real binary, run as people run it: what it prints, what it refuses, how it ends.
 
 mod bad_input;
+mod bench;
 mod data;
 mod help;
 mod training;
@@ -76,7 +77,9 @@ impl Place {
 
 fn pact() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pact"));
-    command.env_remove("RUST_LOG").env("COLUMNS", "100");
+    command.env_remove("RUST_LOG");
+    command.env_remove("PACT_INSTRUCTIONS");
+    command.env("COLUMNS", "100");
     command
 }
 

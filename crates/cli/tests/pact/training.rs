@@ -295,3 +295,51 @@ fn an_adapter_plays_and_trains_on_its_base_and_merges_into_it() {
     assert!(of("a") != of("out"));
     place.pact("show a --task 0 --step 0").done();
 }
+
+#[test]
+fn a_plan_counts_what_a_run_takes_and_begins_none() {
+    let place = a_place_with_a_config();
+    let plan = place.pact("train run.toml --plan --json").json();
+    let parts = plan["parts"].as_array().expect("a list");
+    let sum = |key: &str| {
+        parts
+            .iter()
+            .map(|part| part[key].as_u64().expect("bytes"))
+            .sum::<u64>()
+    };
+    assert_eq!(plan["at-least-bytes"], json!(sum("at-least-bytes")));
+    assert_eq!(plan["at-most-bytes"], json!(sum("at-most-bytes")));
+    assert!(sum("at-least-bytes") < sum("at-most-bytes"));
+    assert_eq!(plan["settings-that-fit"], json!([]), "{plan}");
+    assert!(!place.path("runs").exists(), "a plan is no run");
+
+    let text = place
+        .pact("train run.toml --plan --set engine.memory-gib=0.04 --set rollout.max-tokens=20000")
+        .done();
+    assert!(text.contains("does not fit"), "{text}");
+    let (_, command) = text.split_once("hint: it fits with `").expect("a hint");
+    let sets = command.trim_end().trim_end_matches('`');
+    let fitting = format!("train run.toml --plan --set engine.memory-gib=0.04 {sets}");
+    let text = place.pact(&fitting).done();
+    assert!(!text.contains("does not fit"), "{text}");
+}
+
+#[test]
+fn a_model_that_cannot_fit_is_refused_with_the_plan_before_the_run_begins() {
+    let place = a_place_with_a_config();
+    for way in ["", "--plan"] {
+        let command = format!("train run.toml {way} --set engine.memory-gib=0.01");
+        let message = place.pact(&command).refused(2);
+        let start = "error: this run takes at least 0.0";
+        assert!(message.starts_with(start), "{message}");
+        assert!(message.contains("\nweights "), "{message}");
+        assert!(
+            message.contains("\nhint: no setting makes this fit"),
+            "{message}"
+        );
+    }
+    assert!(
+        !place.path("runs").exists(),
+        "a run that never began left a folder"
+    );
+}

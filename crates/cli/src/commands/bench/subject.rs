@@ -1,0 +1,232 @@
+//! What is measured, a model of random weights, and what it is measured with: a clock, and the
+//! rate of this machine's matrix products.
+
+use std::fs;
+
+use anyhow::Result;
+use episode::Seed;
+use model::{Architecture, Flops, Keep, Model, OptimizerKind, TokenTree};
+use objective::{Target, TargetCounts};
+use train::{Batch, Imitation, Learner, Load, Plan, Rollouts, Sample};
+
+use super::measurement::Measurement;
+use crate::args::BenchSubject;
+use crate::config::Engine;
+use crate::exit::UsageError;
+use crate::{clock, engine};
+
+/// A model under measurement.
+pub(super) struct Subject {
+    pub(super) model: Model,
+    pub(super) repetitions: usize,
+    seed: Seed,
+    pub(super) profiles: bool,
+    clock: train::Clock,
+    /// Operations a second of matrix products alone.
+    gemm: f64,
+}
+
+/// How long some work took.
+pub(super) struct Times {
+    /// Of each repetition.
+    pub(super) seconds: Vec<f64>,
+    /// Share of the threads' time by phase; empty unless asked for.
+    pub(super) profile: Vec<(&'static str, f64)>,
+}
+
+impl Subject {
+    /// Takes the threads asked for, makes the model, and measures matrix products.
+    pub(super) fn new(arguments: &BenchSubject) -> Result<Self> {
+        let architecture = architecture(arguments)?;
+        engine::start(&Engine {
+            threads: arguments.threads,
+            ..Engine::default()
+        })?;
+        let clock = clock::start();
+        let seed = Seed(arguments.seed);
+        let gemm = model::measure_gemm(&*clock);
+        let parameters = model::init(&architecture, seed.named("model").0);
+        let model = Model::new(architecture, parameters);
+        eprintln!("{}", engine::chosen(&model));
+        Ok(Self {
+            model,
+            repetitions: arguments.repetitions,
+            profiles: arguments.profile,
+            seed,
+            clock,
+            gemm,
+        })
+    }
+
+    /// Random tokens, the same for the same name.
+    pub(super) fn tokens(&self, name: &str, count: usize) -> Vec<u32> {
+        let (seed, vocabulary) = (self.seed.named(name), self.model.architecture.vocab_size);
+        (0..count as u64)
+            .map(|place| (seed.child(place).0 % vocabulary as u64) as u32)
+            .collect()
+    }
+
+    /// The seed of what is sampled.
+    pub(super) fn sampling_seed(&self, sequence: usize) -> u64 {
+        self.seed.named("sampling").child(sequence as u64).0
+    }
+
+    /// Times some work after one time that does not count, and, if that was asked for, says
+    /// where the time went.
+    pub(super) fn repeat<T>(&mut self, mut work: impl FnMut(&mut Model) -> T) -> Times {
+        engine::forget_peak();
+        self.time(&mut work);
+        if self.profiles {
+            model::start_profile(self.clock.clone());
+        }
+        let seconds: Vec<f64> = (0..self.repetitions)
+            .map(|_| self.time(&mut work))
+            .collect();
+        let spent = model::take_profile();
+        let had = seconds.iter().sum::<f64>() * rayon::current_num_threads() as f64;
+        let mut profile: Vec<(&str, f64)> = (spent.into_iter())
+            .map(|(phase, seconds)| (phase, seconds / had))
+            .collect();
+        if self.profiles {
+            let rest = 1.0 - profile.iter().map(|(_, share)| share).sum::<f64>();
+            profile.push(("waiting, and the rest", rest));
+        }
+        Times { seconds, profile }
+    }
+
+    /// Seconds that some work on the model takes.
+    pub(super) fn time<T>(&mut self, work: impl FnOnce(&mut Model) -> T) -> f64 {
+        let began = (self.clock)();
+        work(&mut self.model);
+        ((self.clock)() - began).as_secs_f64()
+    }
+
+    /// Operations of an update on a batch, forward and backward.
+    pub(super) fn training_flops(&self, batch: &Batch) -> f64 {
+        let of = |sample: &Sample| {
+            Flops::of_tree(&self.model.architecture, &sample.tree, sample.targets.len())
+        };
+        let all = batch.samples.iter().map(of);
+        all.map(|flops| flops.with_backward().total()).sum()
+    }
+
+    /// The outcome of repetitions that took so many seconds each, once for `tokens` tokens and
+    /// `flops` operations. Matrix products are measured once more, and the better time counts.
+    pub(super) fn outcome(&self, times: Times, tokens: usize, flops: f64) -> Measurement {
+        let peak_bytes = engine::peak_memory();
+        Measurement {
+            seconds: times.seconds,
+            tokens,
+            flops,
+            peak_bytes,
+            planned_bytes: None,
+            gemm: self.gemm.max(model::measure_gemm(&*self.clock)),
+            parameters: self.model.weights.layout().len,
+            threads: rayon::current_num_threads(),
+            instructions: model::Instructions::current().name(),
+            profile: times.profile,
+        }
+    }
+}
+
+fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
+    let Some(path) = &arguments.config else {
+        let preset = model::Preset::from(arguments.preset);
+        return Ok(preset.architecture(arguments.vocabulary));
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|error| UsageError(format!("`{}`: {error}", path.display())))?;
+    Ok(Architecture::from_json(&text, path)?)
+}
+
+/// A learner that takes AdamW's steps.
+pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
+    let keep = keep(checkpointing);
+    let (optimizer, objective) = Default::default();
+    Learner::new(model, optimizer, objective, keep)
+}
+
+/// Bytes that learning from a batch takes, as counted beforehand.
+pub(super) fn planned_bytes(model: &Model, batch: &Batch, checkpointing: bool) -> u64 {
+    let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+    Plan::new(&model.architecture, &load, None).total()
+}
+
+fn keep(checkpointing: bool) -> Keep {
+    match checkpointing {
+        true => Keep::Inputs,
+        false => Keep::All,
+    }
+}
+
+/// Sequences of which every token is imitated, each a sample.
+pub(super) fn imitation(sequences: &[Vec<u32>]) -> Batch {
+    let samples: Vec<Sample> = (sequences.iter())
+        .map(|sequence| {
+            let (tree, _) = TokenTree::from_sequences(&[sequence]);
+            let targets: Vec<usize> = (1..tree.len()).collect();
+            Sample {
+                imitation: Imitation {
+                    places: (0..targets.len()).collect(),
+                    targets: vec![Some(Target::Reasoning); targets.len()],
+                },
+                rollouts: Rollouts::default(),
+                unshared_tokens: tree.len(),
+                trace_tokens: tree.len(),
+                tree,
+                targets,
+            }
+        })
+        .collect();
+    let mut target_counts = TargetCounts::default();
+    for sample in &samples {
+        target_counts += TargetCounts::of(&sample.imitation.targets);
+    }
+    Batch {
+        samples,
+        target_counts,
+        ..Batch::default()
+    }
+}
+
+/// Groups of sequences, each group a sample whose tree shares what its sequences share; their
+/// tokens from `context` on are a policy's.
+pub(super) fn rollouts(groups: &[&[Vec<u32>]], context: usize) -> Batch {
+    let samples: Vec<Sample> = groups.iter().map(|group| sample(group, context)).collect();
+    Batch {
+        sampled_tokens: samples.iter().map(|s| s.rollouts.places.len()).sum(),
+        samples,
+        ..Batch::default()
+    }
+}
+
+fn sample(group: &[Vec<u32>], context: usize) -> Sample {
+    let sequences: Vec<&[u32]> = group.iter().map(Vec::as_slice).collect();
+    let (tree, paths) = TokenTree::from_sequences(&sequences);
+    let sampled = |path: &Vec<usize>| path[context..].to_vec();
+    // A tree's tokens are in the order of its paths, so equal ones are neighbours.
+    let mut targets: Vec<usize> = paths.iter().flat_map(sampled).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    let mut rollouts = Rollouts {
+        conditioned: true,
+        ..Rollouts::default()
+    };
+    for (i, path) in paths.iter().enumerate() {
+        let advantage = if i % 2 == 0 { 1.0 } else { -1.0 };
+        for token in &path[context..] {
+            let place = targets.binary_search(token).expect("every one is a target");
+            rollouts.places.push(place);
+            rollouts.advantages.push(advantage);
+            rollouts.sampled.push(0.0);
+        }
+    }
+    Sample {
+        unshared_tokens: sequences.iter().map(|sequence| sequence.len()).sum(),
+        trace_tokens: 0,
+        rollouts,
+        imitation: Imitation::default(),
+        tree,
+        targets,
+    }
+}
