@@ -202,6 +202,12 @@ impl Adapter {
         })
     }
 
+    /// Numbers that an adapter would have.
+    pub fn len(config: &LoraConfig, architecture: &Architecture) -> Result<usize, ModelError> {
+        let (specs, _) = lay_out(config, &Layout::new(architecture))?;
+        Ok(specs.last().map_or(0, |spec| spec.range().end))
+    }
+
     /// Its matrices, in the order of the buffer, without gaps.
     pub fn specs(&self) -> &[ParameterSpec] {
         &self.specs

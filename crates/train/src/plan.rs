@@ -2,8 +2,8 @@
 //! config's limits. Knows no machine: whoever asks knows what there is.
 
 use model::{
-    Architecture, Footprint, Keep, Layout, OptimizerKind, cached_numbers, optimizer_numbers,
-    packed_numbers,
+    Adapter, Architecture, Footprint, Keep, Layout, LoraConfig, Model, OptimizerKind, Precision,
+    cached_numbers, optimizer_numbers, packed_numbers,
 };
 use objective::Algorithm;
 
@@ -19,9 +19,30 @@ const TOKENIZER: u64 = 1 << 10;
 const BYTES: u64 = 4;
 const GIB: f64 = (1_u64 << 30) as f64;
 
+/// How a model is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// What passes read.
+    pub precision: Precision,
+    /// Numbers of the adapter that is trained while the weights stand still.
+    pub adapter: Option<usize>,
+}
+
+impl Held {
+    /// As a model is.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            precision: model.weights.precision(),
+            adapter: model.adapter.as_ref().map(|adapter| adapter.values.len()),
+        }
+    }
+}
+
 /// The work that is held in memory at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
+    /// Whose.
+    pub model: Held,
     /// Tokens of the largest forest that goes through the model.
     pub tokens: usize,
     /// Tokens of it that are predicted.
@@ -36,7 +57,7 @@ pub struct Load {
 
 impl Load {
     /// What learning from a batch needs.
-    pub fn of_batch(batch: &Batch, keep: Keep, optimizer: OptimizerKind) -> Self {
+    pub fn of_batch(batch: &Batch, model: Held, keep: Keep, optimizer: OptimizerKind) -> Self {
         let forests = forests(&batch.samples);
         let most = |of: fn(&Sample) -> usize| {
             let sums = forests
@@ -45,6 +66,7 @@ impl Load {
             sums.max().unwrap_or(0)
         };
         Self {
+            model,
             tokens: most(|sample| sample.tree.len()),
             targets: most(|sample| sample.targets.len()),
             keep,
@@ -53,21 +75,23 @@ impl Load {
         }
     }
 
-    /// The least that a run can need: episodes of one token. `samples` says whether any are
-    /// sampled, be it to evaluate.
-    pub fn at_least(settings: &Settings, samples: bool) -> Self {
+    /// The least that a run can need: episodes of one token. `episodes` are as many as ever are
+    /// to be sampled together, be it to evaluate.
+    pub fn at_least(settings: &Settings, model: Held, episodes: usize) -> Self {
         Self {
+            model,
             tokens: 1,
             targets: 1,
             keep: keep(&settings.train),
             optimizer: settings.optimizer.kind,
-            cached: samples.then_some(1),
+            cached: (episodes > 0).then_some(1),
         }
     }
 
     /// The most: every episode and every trace as long as `rollout.max-tokens`, with nothing
     /// shared.
-    pub fn at_most(settings: &Settings, samples: bool) -> Self {
+    pub fn at_most(settings: &Settings, model: Held, episodes: usize) -> Self {
+        let living = episodes.min(settings.rollout.concurrency);
         let longest = settings.rollout.max_tokens;
         let sequences = match settings.objective.algorithm {
             // The trace, or twice where it is a worked example.
@@ -81,8 +105,8 @@ impl Load {
         Self {
             tokens,
             targets: tokens,
-            cached: samples.then_some(settings.rollout.concurrency * longest),
-            ..Self::at_least(settings, samples)
+            cached: (living > 0).then_some(living * longest),
+            ..Self::at_least(settings, model, episodes)
         }
     }
 }
@@ -123,18 +147,31 @@ impl Plan {
     /// What a load takes. Keys and values keep to `cache_limit` bytes where there is one.
     pub fn new(architecture: &Architecture, load: &Load, cache_limit: Option<u64>) -> Self {
         let bytes = |numbers: usize| numbers as u64 * BYTES;
-        let weights = bytes(Layout::new(architecture).len);
+        let numbers = Layout::new(architecture).len as u64;
+        let Held { precision, adapter } = load.model;
+        let stored = match precision {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
+        };
+        // What is trained in bfloat16 has f32 masters beside.
+        let masters = match (precision, adapter) {
+            (Precision::Bf16, None) => 4 * numbers,
+            (_, adapter) => bytes(adapter.unwrap_or(0)),
+        };
         let pass = Footprint::of_pass(architecture, load.tokens, load.targets, load.keep);
         let cache = load
             .cached
             .map_or(0, |tokens| bytes(tokens * cached_numbers(architecture)));
         Self {
-            weights,
-            gradient: weights,
-            optimizer: bytes(optimizer_numbers(architecture, load.optimizer)),
+            weights: stored * numbers + masters,
+            gradient: adapter.map_or(BYTES * numbers, bytes),
+            optimizer: adapter.map_or_else(
+                || bytes(optimizer_numbers(architecture, load.optimizer)),
+                |adapter| bytes(2 * adapter),
+            ),
             packed: load
                 .cached
-                .map_or(0, |_| bytes(packed_numbers(architecture))),
+                .map_or(0, |_| stored * packed_numbers(architecture) as u64),
             program: PROGRAM + TOKENIZER * architecture.vocab_size as u64,
             head: bytes(pass.head),
             working: bytes(pass.working),
@@ -170,12 +207,13 @@ impl Plan {
 pub fn settings_that_fit(
     architecture: &Architecture,
     settings: &Settings,
-    samples: bool,
+    (model, episodes): (Held, usize),
     cache_limit: Option<u64>,
     memory: u64,
 ) -> Option<Vec<String>> {
     let most = |settings: &Settings, limit| {
-        Plan::new(architecture, &Load::at_most(settings, samples), limit)
+        let load = Load::at_most(settings, model, episodes);
+        Plan::new(architecture, &load, limit)
     };
     let fits = |settings: &Settings, limit| most(settings, limit).total() <= memory;
     if fits(settings, cache_limit) {
@@ -215,8 +253,34 @@ pub fn settings_that_fit(
             false => too_many = tokens,
         }
     }
-    changes.push(format!("rollout.max-tokens = {fitting}"));
-    (fitting > 0).then_some(changes)
+    if fitting > 0 {
+        changes.push(format!("rollout.max-tokens = {fitting}"));
+        return Some(changes);
+    }
+    // Too large even so: weights that stand still, rounded, beside a small adapter.
+    let frozen = frozen(architecture).filter(|held| model.adapter.is_none() && *held != model)?;
+    let more = settings_that_fit(
+        architecture,
+        settings,
+        (frozen, episodes),
+        cache_limit,
+        memory,
+    )?;
+    let lora = ["model.weights = \"bf16\"", "model.lora.rank = 16"].map(str::to_owned);
+    Some(lora.into_iter().chain(more).collect())
+}
+
+/// bfloat16 weights that stand still beside an adapter of rank 16.
+fn frozen(architecture: &Architecture) -> Option<Held> {
+    let lora = LoraConfig {
+        rank: 16,
+        ..LoraConfig::default()
+    };
+    let adapter = Adapter::len(&lora, architecture).ok()?;
+    Some(Held {
+        precision: Precision::Bf16,
+        adapter: Some(adapter),
+    })
 }
 
 /// A bound in GiB on keys and values that helps: what all else leaves of `memory`, but no less
@@ -234,6 +298,11 @@ mod tests {
     use model::Preset;
 
     use super::*;
+
+    const F32: Held = Held {
+        precision: Precision::F32,
+        adapter: None,
+    };
 
     fn settings() -> Settings {
         Settings {
@@ -258,7 +327,7 @@ mod tests {
             let mut settings = settings();
             settings.objective.algorithm = algorithm;
             settings.train.prompts_per_step = prompts;
-            let most = Load::at_most(&settings, true);
+            let most = Load::at_most(&settings, F32, 99);
             assert_eq!(most.tokens, expected, "{algorithm:?}");
             assert_eq!(most.cached, Some(8 * 1000));
         };
@@ -274,7 +343,7 @@ mod tests {
     fn weights_gradient_and_moments_are_four_bytes_a_parameter_each() {
         let architecture = Preset::Tiny.architecture(300);
         let parameters = Layout::new(&architecture).len as u64;
-        let plan = Plan::new(&architecture, &Load::at_least(&settings(), false), None);
+        let plan = Plan::new(&architecture, &Load::at_least(&settings(), F32, 0), None);
         assert_eq!(plan.weights, 4 * parameters);
         assert_eq!(plan.gradient, 4 * parameters);
         assert_eq!(plan.optimizer, 8 * parameters);
@@ -282,9 +351,56 @@ mod tests {
     }
 
     #[test]
+    fn bfloat16_has_masters_only_where_it_is_trained_and_an_adapter_has_all_the_rest() {
+        let architecture = Preset::Tiny.architecture(300);
+        let parameters = Layout::new(&architecture).len as u64;
+        let plan = |adapter| {
+            let held = Held {
+                precision: Precision::Bf16,
+                adapter,
+            };
+            Plan::new(&architecture, &Load::at_least(&settings(), held, 1), None)
+        };
+        let whole = plan(None);
+        assert_eq!(whole.weights, 6 * parameters);
+        assert_eq!(whole.packed, 2 * packed_numbers(&architecture) as u64);
+        assert_eq!(
+            (whole.gradient, whole.optimizer),
+            (4 * parameters, 8 * parameters)
+        );
+        let lora = plan(Some(1000));
+        assert_eq!(lora.weights, 2 * parameters + 4000);
+        assert_eq!((lora.gradient, lora.optimizer), (4000, 8000));
+    }
+
+    #[test]
+    fn few_episodes_fill_no_cache_that_was_made_for_many() {
+        let load = |episodes| Load::at_most(&settings(), F32, episodes).cached;
+        assert_eq!((load(0), load(3), load(99)), (None, Some(3000), Some(8000)));
+    }
+
+    #[test]
+    fn a_model_too_large_to_train_whole_is_offered_an_adapter() {
+        let architecture = Preset::Small.architecture(100_000);
+        let whole = Plan::new(&architecture, &Load::at_least(&settings(), F32, 99), None);
+        let changes = settings_that_fit(
+            &architecture,
+            &settings(),
+            (F32, 99),
+            None,
+            whole.total() * 2 / 3,
+        );
+        let changes = changes.expect("an adapter fits");
+        assert_eq!(
+            changes[..2],
+            ["model.weights = \"bf16\"", "model.lora.rank = 16"]
+        );
+    }
+
+    #[test]
     fn keys_and_values_are_two_vectors_a_layer_for_each_living_token_up_to_the_bound() {
         let architecture = Preset::Tiny.architecture(300);
-        let load = Load::at_most(&settings(), true);
+        let load = Load::at_most(&settings(), F32, 99);
         // 4 layers of 2 key-value heads of 32.
         let expected = 4 * 2 * 4 * 2 * 32 * 8000;
         assert_eq!(Plan::new(&architecture, &load, None).cache, expected);
@@ -296,10 +412,10 @@ mod tests {
         let architecture = Preset::Small.architecture(4096);
         let settings = settings();
         let total = |settings: &Settings, limit| {
-            Plan::new(&architecture, &Load::at_most(settings, true), limit).total()
+            Plan::new(&architecture, &Load::at_most(settings, F32, 99), limit).total()
         };
         let whole = total(&settings, None);
-        let changes = |memory| settings_that_fit(&architecture, &settings, true, None, memory);
+        let changes = |memory| settings_that_fit(&architecture, &settings, (F32, 99), None, memory);
         assert_eq!(changes(whole), Some(vec![]));
         let cache = changes(whole - (10 << 20)).expect("fewer keys and values");
         assert_eq!(cache, ["engine.cache-gib = 0.03"]);

@@ -7,7 +7,7 @@ use anyhow::Result;
 use episode::Seed;
 use model::{Architecture, Flops, Keep, Model, OptimizerKind, TokenTree};
 use objective::{Target, TargetCounts};
-use train::{Batch, Imitation, Learner, Load, Plan, Rollouts, Sample};
+use train::{Batch, Held, Imitation, Learner, Load, Plan, Rollouts, Sample};
 
 use super::measurement::Measurement;
 use crate::args::BenchSubject;
@@ -148,7 +148,12 @@ pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
 
 /// Bytes that learning from a batch takes, as counted beforehand.
 pub(super) fn planned_bytes(model: &Model, batch: &Batch, checkpointing: bool) -> u64 {
-    let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+    let load = Load::of_batch(
+        batch,
+        Held::of(model),
+        keep(checkpointing),
+        OptimizerKind::Adamw,
+    );
     Plan::new(&model.architecture, &load, None).total()
 }
 

@@ -2,10 +2,11 @@
 //! need at the config's limits, what there is, and which settings make it fit.
 
 use anyhow::Result;
+use objective::Algorithm;
 use serde_json::{Value, json};
 use train::{Load, Plan, Settings, settings_that_fit};
 
-use crate::config::RunConfig;
+use crate::config::{Eval, RunConfig};
 use crate::engine;
 use crate::exit::UsageError;
 use crate::policies::Policy;
@@ -22,17 +23,31 @@ pub(super) struct MemoryPlan {
 
 impl MemoryPlan {
     pub(super) fn new(config: &RunConfig, settings: Settings) -> Result<Self> {
-        let architecture = Policy::architecture(&config.model, config.chat.clone())?;
-        let evaluates = config.eval.greedy || config.eval.sampled;
-        let samples = evaluates || settings.objective.algorithm != objective::Algorithm::Sft;
+        let (architecture, held) = Policy::plan(&config.model, config.chat.clone())?;
+        let training = match settings.objective.algorithm {
+            Algorithm::Sft => 0,
+            _ => settings.train.prompts_per_step * settings.rollout.group_size,
+        };
+        let evaluation = match config.eval {
+            Eval {
+                greedy: false,
+                sampled: false,
+                ..
+            } => 0,
+            // All there are.
+            Eval { tasks: 0, .. } => usize::MAX,
+            Eval { tasks, .. } => tasks,
+        };
+        let episodes = training.max(evaluation);
         let limit = engine::cache_limit(&config.engine).map(|bytes| bytes as u64);
         let memory = engine::memory(&config.engine);
         let plan = |load: Load| Plan::new(&architecture, &load, limit);
-        let changes = memory
-            .map(|memory| settings_that_fit(&architecture, &settings, samples, limit, memory));
+        let changes = memory.map(|memory| {
+            settings_that_fit(&architecture, &settings, (held, episodes), limit, memory)
+        });
         Ok(Self {
-            least: plan(Load::at_least(&settings, samples)),
-            most: plan(Load::at_most(&settings, samples)),
+            least: plan(Load::at_least(&settings, held, episodes)),
+            most: plan(Load::at_most(&settings, held, episodes)),
             memory,
             changes: changes.unwrap_or_default(),
         })
