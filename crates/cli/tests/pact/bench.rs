@@ -94,6 +94,48 @@ fn whole_steps_of_a_run_are_measured_and_leave_nothing_behind() {
 }
 
 #[test]
+fn a_scale_lists_every_point_and_says_why_it_left_some_out() {
+    let place = Place::new();
+    let scale = "bench scale --preset tiny --vocabulary 64 --threads 1 --budget 1 --out scale";
+    let json = place.pact(&format!("{scale} --json")).json();
+    let points = json["points"].as_array().expect("a list");
+    // 1 of threads, 7 of batch, 7 of context, 6 of models, in training and in decoding.
+    assert_eq!(points.len(), 2 * (1 + 7 + 7 + 6));
+    let measured = |point: &&Value| point["tokens-per-second"].as_f64() > Some(0.0);
+    let count = points.iter().filter(measured).count();
+    assert!(
+        count > 0 && count < points.len(),
+        "{count} points in a second"
+    );
+    for point in points.iter().filter(|point| !measured(point)) {
+        let reason = point["skipped"].as_str().expect("a reason");
+        assert!(
+            reason.contains(" s, of ") || reason.contains("GiB"),
+            "{reason}"
+        );
+    }
+    assert!(
+        !json["curves"].as_array().expect("a list").is_empty(),
+        "{json}"
+    );
+    let written: Value = serde_json::from_str(&place.read("scale/scale.json")).expect("JSON");
+    assert_eq!(written["points"], json["points"]);
+    assert!(place.read("scale/scale.svg").starts_with("<svg "));
+    let table = place.read("scale/scale.md");
+    let rows = table
+        .lines()
+        .filter(|line| line.starts_with("| train "))
+        .count();
+    assert!(rows > 1 + 7 + 7 + 6, "{table}");
+    assert!(
+        place
+            .pact("bench scale --budget 0")
+            .refused(2)
+            .contains("above 0")
+    );
+}
+
+#[test]
 fn a_profile_shares_out_all_the_time_that_the_threads_had() {
     let json = measured("train --batch 2 --tokens 8 --profile");
     let shares = json["profile"].as_object().expect("phases by name");

@@ -21,7 +21,7 @@ pub(super) struct Subject {
     pub(super) repetitions: usize,
     seed: Seed,
     pub(super) profiles: bool,
-    clock: train::Clock,
+    pub(super) clock: train::Clock,
     /// Operations a second of matrix products alone.
     gemm: f64,
 }
