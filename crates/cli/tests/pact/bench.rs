@@ -195,6 +195,20 @@ fn a_model_is_measured_as_its_config_describes_it() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_batch_that_cannot_fit_is_refused_before_it_is_learned_from() {
+    let bench = "bench train --preset small --vocabulary 64 --batch 1 --tokens 4000000";
+    let message = Place::new().pact(bench).refused(2);
+    let (_, error) = message
+        .split_once("error: this takes ")
+        .expect("what it takes");
+    assert!(
+        error.contains(" GiB of memory, of ") && error.contains("\nhint: "),
+        "{error}"
+    );
+}
+
+#[test]
 fn more_threads_than_the_machine_runs_are_refused() {
     let message = Place::new().pact("bench train --threads 9999").refused(2);
     assert!(message.starts_with("error: 9999 threads are asked for, but this machine runs"));

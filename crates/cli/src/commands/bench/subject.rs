@@ -21,6 +21,8 @@ pub(super) struct Subject {
     pub(super) repetitions: usize,
     seed: Seed,
     pub(super) profiles: bool,
+    /// Bytes that there were before the model was made, where the system says.
+    memory: Option<u64>,
     pub(super) clock: train::Clock,
     /// Operations a second of matrix products alone.
     gemm: f64,
@@ -38,10 +40,12 @@ impl Subject {
     /// Takes the threads asked for, makes the model, and measures matrix products.
     pub(super) fn new(arguments: &BenchSubject) -> Result<Self> {
         let architecture = architecture(arguments)?;
-        engine::start(&Engine {
+        let config = Engine {
             threads: arguments.threads,
             ..Engine::default()
-        })?;
+        };
+        engine::start(&config)?;
+        let memory = engine::memory(&config);
         eprintln!("{}", engine::chosen());
         let clock = clock::start();
         let seed = Seed(arguments.seed);
@@ -51,10 +55,29 @@ impl Subject {
             model: Model::new(architecture, parameters),
             repetitions: arguments.repetitions,
             profiles: arguments.profile,
+            memory,
             seed,
             clock,
             gemm,
         })
+    }
+
+    /// Bytes that learning from a batch takes, as counted beforehand; refused where there are
+    /// fewer.
+    pub(super) fn planned_bytes(&self, batch: &Batch, checkpointing: bool) -> Result<u64> {
+        let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+        let planned = Plan::new(&self.model.architecture, &load, None).total();
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        match self.memory {
+            Some(memory) if planned > memory => Err(UsageError(format!(
+                "this takes {:.1} GiB of memory, of {:.1} that there are\nhint: take fewer tokens, \
+                 a smaller model, or `--checkpointing`",
+                gib(planned),
+                gib(memory)
+            ))
+            .into()),
+            _ => Ok(planned),
+        }
     }
 
     /// Random tokens, the same for the same name.
@@ -143,12 +166,6 @@ pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
     let keep = keep(checkpointing);
     let (optimizer, objective) = Default::default();
     Learner::new(model, optimizer, objective, keep)
-}
-
-/// Bytes that learning from a batch takes, as counted beforehand.
-pub(super) fn planned_bytes(model: &Model, batch: &Batch, checkpointing: bool) -> u64 {
-    let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
-    Plan::new(&model.architecture, &load, None).total()
 }
 
 fn keep(checkpointing: bool) -> Keep {

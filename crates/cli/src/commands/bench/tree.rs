@@ -22,6 +22,7 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let alone: Vec<&[Vec<u32>]> = sequences.chunks(1).collect();
     let shared = subject::rollouts(&[&sequences], context.len());
     let unshared = subject::rollouts(&alone, context.len());
+    let planned = subject.planned_bytes(&shared, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
     let mut step = |subject: &mut Subject, batch: &Batch| {
         subject.time(|model| learner.update(model, batch, None, 1.0))
@@ -50,7 +51,6 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     }
     let mut measurement = subject.outcome(times, tokens, flops);
     measurement.peak_bytes = peak_bytes;
-    let planned = subject::planned_bytes(&subject.model, &shared, arguments.checkpointing);
     measurement.planned_bytes = Some(planned);
 
     let mut json = measurement.to_json();

@@ -80,20 +80,23 @@ fn bound_text(bound: &Bound) -> String {
     )
 }
 
+/// A number of a measurement.
+type Quantity = fn(&Measured) -> f64;
+
 /// Speed and memory, side by side, for each factor.
 pub(super) fn panels(measured: &[(Point, Outcome)]) -> Vec<Panel> {
-    let quantities: [(&str, fn(&Measured) -> f64); 2] = [
+    let quantities: [(&str, Quantity); 2] = [
         ("tokens/s", |measured| measured.tokens_per_second),
         ("peak bytes", |measured| measured.peak_bytes),
     ];
-    let line = |work: Work, factor, of: fn(&Measured) -> f64| Line {
+    let line = |work: Work, factor, of: Quantity| Line {
         name: work.name().to_owned(),
         points: of_curve(measured, work, factor)
             .map(|(point, measured)| (point.value() as f64, of(measured)))
             .filter(|(_, y)| *y > 0.0)
             .collect(),
     };
-    let panel = |factor: Factor, (y, of): (&str, fn(&Measured) -> f64)| Panel {
+    let panel = |factor: Factor, (y, of): (&str, Quantity)| Panel {
         title: factor.name().to_owned(),
         x: factor.unit().to_owned(),
         y: y.to_owned(),
