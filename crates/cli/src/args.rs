@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Make and check files of tasks
     #[command(subcommand)]
     Data(DataCommand),
-    /// Make and describe model folders
+    /// Make, merge and describe model folders
     #[command(subcommand)]
     Model(ModelCommand),
     /// Print, check and explain configs
@@ -64,7 +64,8 @@ Examples:
   pact train runs/quickstart.toml --plan
   pact train runs/quickstart.toml --run out
   pact train runs/quickstart.toml --run out --resume
-  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json")]
+  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json
+  pact train runs/quickstart.toml --run lora --set model.path=model --set model.lora.rank=8")]
 pub(crate) struct Train {
     /// The config, TOML; with `--resume` the run's own if not given
     #[arg(required_unless_present = "resume")]
@@ -95,7 +96,7 @@ pub(crate) struct Subject {
     /// The tasks, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// A model folder whose model plays
+    /// A model folder whose model plays, or an adapter's
     #[arg(long, value_name = "DIR", required_unless_present = "policy")]
     pub(crate) model: Option<PathBuf>,
     /// Who plays instead: `replay:FILE`, expert traces, without limits on turns and tokens
@@ -249,7 +250,9 @@ pub(crate) struct DataCheck {
 pub(crate) enum ModelCommand {
     /// Write a folder with fresh weights
     Init(ModelInit),
-    /// Describe a model folder
+    /// Add an adapter's matrices to its base's weights, and write the sum as a model folder
+    Merge(ModelMerge),
+    /// Describe a model folder, or an adapter's
     #[command(after_long_help = "Examples:\n  pact model info model")]
     Info {
         /// The folder
@@ -278,6 +281,44 @@ pub(crate) struct ModelInit {
     /// Where the weights' randomness comes from
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact model merge --model model --adapter lora/checkpoints/step-000002 --out merged
+  pact model merge --adapter lora/checkpoints/step-000002 --out rounded --precision bf16")]
+pub(crate) struct ModelMerge {
+    /// The base's folder [default: the one that the adapter names]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The adapter's folder, in PEFT's layout
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: PathBuf,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What the weights are stored in
+    #[arg(long, default_value = "f32")]
+    pub(crate) precision: StoredAs,
+}
+
+/// What numbers are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoredAs {
+    /// As they are
+    F32,
+    /// Rounded to bfloat16
+    Bf16,
+}
+
+impl From<StoredAs> for model::Precision {
+    fn from(stored: StoredAs) -> Self {
+        match stored {
+            StoredAs::F32 => Self::F32,
+            StoredAs::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

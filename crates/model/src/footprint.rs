@@ -3,6 +3,7 @@
 //! pass.rs, its layer.rs and head.rs, attention.rs and generator.rs; a test of the binary holds
 //! it to what a run really takes.
 
+use crate::generator::{BLOCK, Shape};
 use crate::pass::{CHUNK, chunk_rows};
 use crate::{Architecture, Keep, Layout, OptimizerKind};
 
@@ -83,9 +84,9 @@ pub fn packed_numbers(architecture: &Architecture) -> usize {
     a.layers * layer + a.vocab_size * a.hidden_size
 }
 
-/// Numbers of one token's keys and values in a generator's cache.
-pub fn cached_numbers(architecture: &Architecture) -> usize {
-    2 * architecture.layers * architecture.kv_size()
+/// Numbers of a generator's cache for the keys and values of one sequence of `tokens` tokens.
+pub fn cached_numbers(architecture: &Architecture, tokens: usize) -> usize {
+    tokens.div_ceil(BLOCK) * Shape::of(architecture).len()
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
         let targets: Vec<usize> = (1..tree.len()).collect();
         for keep in [Keep::All, Keep::Inputs] {
             let mut buffers = Buffers::default();
-            let mut gradient = vec![0.0; model.parameters.data.len()];
+            let mut gradient = vec![0.0; model.trained_len()];
             let coefficients = vec![
                 Coefficient {
                     logprob: 1.0,
@@ -144,7 +145,7 @@ mod tests {
                 kind,
                 ..OptimizerConfig::default()
             };
-            let optimizer = Optimizer::new(config, &model.parameters.layout);
+            let optimizer = Optimizer::new(config, model.trained());
             let state = optimizer.state();
             let found: usize = state.buffers.iter().map(|(_, buffer)| buffer.len()).sum();
             assert_eq!(found, optimizer_numbers(&model.architecture, kind));
@@ -154,12 +155,12 @@ mod tests {
     #[test]
     fn a_generator_packs_every_matrix_but_the_embedding() {
         let model = model();
-        let vectors: usize = (model.parameters.layout.specs().iter())
+        let vectors: usize = (model.trained().iter())
             .filter(|spec| spec.shape.len() == 1)
             .map(|spec| spec.count())
             .sum();
         // Tied: what is packed for the head is the embedding once more.
-        let matrices = model.parameters.data.len() - vectors;
+        let matrices = model.trained_len() - vectors;
         assert_eq!(packed_numbers(&model.architecture), matrices);
     }
 }

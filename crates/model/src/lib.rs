@@ -1,6 +1,7 @@
 //! Token trees in, log-probabilities out; and back. Weights, sampling, optimisers.
 //! Knows no message, no tool and no reward.
 
+mod adapter;
 mod architecture;
 mod attention;
 mod buffers;
@@ -24,14 +25,16 @@ mod sampling;
 mod schedule;
 mod shard;
 mod tree;
+mod weights;
 
+pub use adapter::{Adapter, AdapterFolder, LoraConfig, Target};
 pub use architecture::{Architecture, Family, Preset, RopeScaling};
 pub use buffers::Buffers;
 pub use error::ModelError;
 pub use flops::{Flops, attended_pairs};
-pub use folder::{load, load_architecture, save};
+pub use folder::{load, load_architecture, load_frozen, save};
 pub use footprint::{Footprint, cached_numbers, optimizer_numbers, packed_numbers};
-pub use generator::{Generator, Sampled};
+pub use generator::{CacheStats, Generator, Sampled};
 pub use instructions::Instructions;
 pub use machine::{measure_bandwidth, measure_gemm};
 pub use model::{Coefficient, Keep, Model};
@@ -43,3 +46,4 @@ pub use sampling::{Sampling, rng, sample};
 pub use schedule::{Schedule, ScheduleKind};
 pub use shard::Precision;
 pub use tree::{Node, TokenTree};
+pub use weights::{Rounded, Weights};

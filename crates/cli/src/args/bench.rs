@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::StoredAs;
 use crate::config::Preset;
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +33,12 @@ pub(crate) struct BenchSubject {
     /// Tokens of a preset's vocabulary
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive)]
     pub(crate) vocabulary: usize,
+    /// What passes read the weights in
+    #[arg(long, default_value = "f32")]
+    pub(crate) weights: StoredAs,
+    /// Rank of a LoRA adapter that is trained instead of the weights; 0 is none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) lora_rank: usize,
     /// Threads; 0 is as many as the machine runs at once
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,

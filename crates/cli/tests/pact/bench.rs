@@ -64,6 +64,16 @@ fn a_tree_is_measured_against_its_sequences_and_the_bound_is_counted() {
 }
 
 #[test]
+fn weights_in_bfloat16_and_adapters_are_measured_too() {
+    measured("train --batch 2 --tokens 8 --weights bf16 --lora-rank 2");
+    measured("decode --batch 2 --prompt 4 --new 3 --weights bf16");
+    let message = Place::new()
+        .pact("bench train --lora-rank 9999 --preset tiny")
+        .refused(2);
+    assert!(message.contains("error: `--lora-rank`: "), "{message}");
+}
+
+#[test]
 fn whole_steps_of_a_run_are_measured_and_leave_nothing_behind() {
     let place = Place::new();
     let small = "--set rollout.group-size=2 --set rollout.max-turn-tokens=4 --repetitions 2";
@@ -164,16 +174,21 @@ fn a_profile_shares_out_all_the_time_that_the_threads_had() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_plan_is_near_what_a_step_really_takes() {
-    for keep in ["", "--checkpointing"] {
+    for kind in [
+        "",
+        "--checkpointing",
+        "--weights bf16",
+        "--lora-rank 4 --weights bf16",
+    ] {
         let bench = "bench train --preset tiny --batch 4 --tokens 512 --repetitions 1 --json";
-        let json = Place::new().pact(&format!("{bench} {keep}")).json();
+        let json = Place::new().pact(&format!("{bench} {kind}")).json();
         let bytes = |key: &str| {
             json[key]
                 .as_f64()
                 .expect("Linux says how much memory it was")
         };
         let ratio = bytes("planned-bytes") / bytes("peak-bytes");
-        assert!((0.75..1.25).contains(&ratio), "{keep}: {json}");
+        assert!((0.75..1.25).contains(&ratio), "{kind}: {json}");
     }
 }
 

@@ -5,11 +5,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{PARTIAL, Pass, add_partials, block};
+use super::{PARTIAL, Pass, block};
 use crate::buffers::Buffers;
 use crate::instructions::vectorised;
 use crate::numeric::{add, dot, exp_shifted, max};
-use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::product::{Matrix, MatrixMut, Store, product_on_all};
 use crate::profile::{Phase, Stopwatch};
 use crate::{Coefficient, Keep};
 
@@ -46,7 +46,7 @@ impl Pass<'_> {
         let scale = 1.0 / self.model.temperature;
         let normed = Matrix::new(normed, rows, a.hidden_size);
         let out = MatrixMut::new(out, rows, a.vocab_size);
-        product(out, Store::Overwrite, scale, normed, self.model.head().t());
+        (self.model.head().t()).product(out, Store::Overwrite, scale, normed);
     }
 
     pub(super) fn head_forward(&mut self, keep: Keep, buffers: &mut Buffers) {
@@ -159,7 +159,7 @@ impl Pass<'_> {
                     }
                     let dlogits = Matrix::new(&*logits, rows, vocab);
                     let out = MatrixMut::new(dnormed, rows, hidden);
-                    product(out, Store::Overwrite, 1.0, dlogits, self.model.head());
+                    (self.model.head()).product(out, Store::Overwrite, 1.0, dlogits);
                     self.norm_backward(layout.norm, x, dnormed, dx, dnorm);
                 });
             for (row, &i) in dx.chunks_exact(hidden).zip(used) {
@@ -167,17 +167,19 @@ impl Pass<'_> {
                 add(&mut dlast[at * hidden..(at + 1) * hidden], row);
             }
             watch.lap_on_all(Phase::HeadBackward);
-            let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
-            let dlogits = Matrix::new(&logits, used.len(), vocab);
-            product_on_all(
-                MatrixMut::new(dhead, vocab, hidden),
-                Store::Add,
-                1.0,
-                dlogits.t(),
-                Matrix::new(&normed, used.len(), hidden),
-            );
+            if self.model.adapter.is_none() {
+                let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
+                let dlogits = Matrix::new(&logits, used.len(), vocab);
+                product_on_all(
+                    MatrixMut::new(dhead, vocab, hidden),
+                    Store::Add,
+                    1.0,
+                    dlogits.t(),
+                    Matrix::new(&normed, used.len(), hidden),
+                );
+            }
             watch.lap_on_all(Phase::WeightGradient);
-            add_partials(&mut gradient[layout.norm..][..hidden], &dnorm);
+            self.add_gradient(layout.norm, &dnorm, hidden, gradient);
             for buffer in [logits, x, normed, dx, dnormed, dnorm] {
                 buffers.give(buffer);
             }

@@ -7,11 +7,11 @@
 
 use rayon::prelude::*;
 
-use super::{PARTIAL, Pass, Rest, add_partials, block};
+use super::{PARTIAL, Pass, Rest, block};
 use crate::attention::{self, Direction, Given, Gradients, Inputs, dots};
 use crate::buffers::Buffers;
 use crate::numeric::{add, rms_norm, rms_norm_backward, swiglu, swiglu_backward};
-use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::product::{Matrix, MatrixMut, Store, product_on_all};
 use crate::profile::{Phase, Stopwatch};
 use crate::rotary::rotate_heads_backward;
 
@@ -182,7 +182,7 @@ impl Pass<'_> {
             );
         self.weight_gradient(&dout, &gated, at.down, hidden, gradient);
         self.weight_gradient(&rest.gate_up, &normed, at.gate_up, 2 * ffn, gradient);
-        add_partials(&mut gradient[at.post_norm..][..hidden], &dnorm);
+        self.add_gradient(at.post_norm, &dnorm, hidden, gradient);
         for buffer in [dout, gated, normed, scratch, dnorm] {
             buffers.give(buffer);
         }
@@ -310,15 +310,16 @@ impl Pass<'_> {
                 },
             );
         self.weight_gradient(&dprojected, &normed, at.qkv, columns, gradient);
-        add_partials(&mut gradient[at.input_norm..][..hidden], &dnorm);
+        self.add_gradient(at.input_norm, &dnorm, hidden, gradient);
         if let Some((q, k)) = at.qk_norm {
+            // The two gains may not be neighbours.
             for partial in dhead_norms.chunks_exact(2 * width) {
-                add(&mut gradient[q..q + width], &partial[..width]);
-                add(&mut gradient[k..k + width], &partial[width..]);
+                self.add_gradient(q, &partial[..width], width, gradient);
+                self.add_gradient(k, &partial[width..], width, gradient);
             }
         }
         if let Some(bias) = at.qkv_bias {
-            add_partials(&mut gradient[bias..bias + columns], &dprojected);
+            self.add_gradient(bias, &dprojected, columns, gradient);
         }
         by_head.give(buffers);
         for buffer in [normed, dnormed, dprojected, dnorm, dhead_norms] {
@@ -351,31 +352,40 @@ impl Pass<'_> {
         }
     }
 
-    /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`, on the calling thread.
+    /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`, and what an adapter adds to
+    /// it, on the calling thread.
     fn linear(&self, x: &[f32], weight: usize, store: Store, out: &mut [f32], columns: usize) {
         let rows = out.len() / columns;
         let width = x.len() / rows;
         let w = self.model.matrix(weight, columns, width);
-        let out = MatrixMut::new(out, rows, columns);
-        product(out, store, 1.0, Matrix::new(x, rows, width), w.t());
+        let whole = MatrixMut::new(&mut *out, rows, columns);
+        w.t()
+            .product(whole, store, 1.0, Matrix::new(x, rows, width));
+        if let Some(adapter) = &self.model.adapter {
+            adapter.add(weight, x, out);
+        }
     }
 
-    /// `dx = dout W` with `W` `[columns, dx's width]` at `weight`, on the calling thread.
+    /// `dx = dout W` with `W` `[columns, dx's width]` at `weight`, and what an adapter adds to
+    /// it, on the calling thread.
     fn input_gradient(&self, dout: &[f32], weight: usize, columns: usize, dx: &mut [f32]) {
         let rows = dout.len() / columns;
         let width = dx.len() / rows;
         let w = self.model.matrix(weight, columns, width);
-        let dx = MatrixMut::new(dx, rows, width);
-        product(
-            dx,
+        let whole = MatrixMut::new(&mut *dx, rows, width);
+        w.product(
+            whole,
             Store::Overwrite,
             1.0,
             Matrix::new(dout, rows, columns),
-            w,
         );
+        if let Some(adapter) = &self.model.adapter {
+            adapter.input_gradient(weight, dout, dx);
+        }
     }
 
-    /// `dW += dout^T x` with `dW` `[rows, x's width]` at `weight`, on all threads.
+    /// `dW += dout^T x` with `dW` `[rows, x's width]` at `weight`, or the gradients of the
+    /// adapter beside it, on all threads.
     fn weight_gradient(
         &self,
         dout: &[f32],
@@ -384,9 +394,13 @@ impl Pass<'_> {
         rows: usize,
         gradient: &mut [f32],
     ) {
+        let mut watch = Stopwatch::start();
+        if let Some(adapter) = &self.model.adapter {
+            adapter.weight_gradient(weight, dout, x, gradient);
+            return watch.lap_on_all(Phase::WeightGradient);
+        }
         let tokens = self.tree.len();
         let width = x.len() / tokens;
-        let mut watch = Stopwatch::start();
         let dw = MatrixMut::new(&mut gradient[weight..weight + rows * width], rows, width);
         let dout = Matrix::new(dout, tokens, rows);
         product_on_all(dw, Store::Add, 1.0, dout.t(), Matrix::new(x, tokens, width));

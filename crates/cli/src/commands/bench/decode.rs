@@ -8,7 +8,7 @@ use model::{Flops, Generator, Model, Sampling, attended_pairs};
 use serde_json::json;
 
 use super::measurement::{median, table};
-use super::subject::Subject;
+use super::subject::{Purpose, Subject};
 use crate::args::BenchDecode;
 
 /// Sequences to sample.
@@ -23,7 +23,7 @@ struct Work {
 }
 
 pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Sampling)?;
     let groups = arguments.groups.unwrap_or(arguments.batch);
     let group_size = arguments.group_size.unwrap_or(1);
     let work = Work {

@@ -41,10 +41,10 @@ pub(super) fn run(arguments: &BenchRollout) -> Result<()> {
         config.engine.threads = threads;
     }
     engine::start(&config.engine)?;
-    eprintln!("{}", engine::chosen());
     let place = tempfile::tempdir()?;
     let folder = RunFolder::create(&place.path().join("run"), "")?;
     let trainer = Trainer::new(parts(&config, clock::start())?, folder)?;
+    eprintln!("{}", engine::chosen(&trainer.model));
     let steps = Steps::measure(trainer)?;
     super::print(arguments.json, steps.to_json(), &steps.to_text())
 }
@@ -90,7 +90,7 @@ impl Steps {
                 .map(|report| report.update.sampled_tokens)
                 .collect(),
             episodes: settings.train.prompts_per_step * group,
-            parameters: trainer.model.parameters.data.len(),
+            parameters: trainer.model.weights.layout().len,
             peak_bytes: engine::peak_memory(),
         })
     }

@@ -2,18 +2,30 @@
 //! rate of this machine's matrix products.
 
 use std::fs;
+use std::ops::Add;
 
 use anyhow::Result;
 use episode::Seed;
-use model::{Architecture, Flops, Keep, Model, OptimizerKind, TokenTree};
+use model::{
+    Adapter, Architecture, Flops, Keep, LoraConfig, Model, OptimizerKind, TokenTree, Weights,
+};
 use objective::{Target, TargetCounts};
-use train::{Batch, Imitation, Learner, Load, Plan, Rollouts, Sample};
+use train::{Batch, Held, Imitation, Learner, Load, Plan, Rollouts, Sample};
 
 use super::measurement::Measurement;
 use crate::args::BenchSubject;
 use crate::config::Engine;
 use crate::exit::UsageError;
 use crate::{clock, engine};
+
+/// What a model is made for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Purpose {
+    /// Its weights, or its adapter's, move.
+    Training,
+    /// It stands still.
+    Sampling,
+}
 
 /// A model under measurement.
 pub(super) struct Subject {
@@ -38,7 +50,7 @@ pub(super) struct Times {
 
 impl Subject {
     /// Takes the threads asked for, makes the model, and measures matrix products.
-    pub(super) fn new(arguments: &BenchSubject) -> Result<Self> {
+    pub(super) fn new(arguments: &BenchSubject, purpose: Purpose) -> Result<Self> {
         let architecture = architecture(arguments)?;
         let config = Engine {
             threads: arguments.threads,
@@ -46,13 +58,13 @@ impl Subject {
         };
         engine::start(&config)?;
         let memory = engine::memory(&config);
-        eprintln!("{}", engine::chosen());
         let clock = clock::start();
         let seed = Seed(arguments.seed);
         let gemm = model::measure_gemm(&*clock);
-        let parameters = model::init(&architecture, seed.named("model").0);
+        let model = random(architecture, arguments, &seed, purpose)?;
+        eprintln!("{}", engine::chosen(&model));
         Ok(Self {
-            model: Model::new(architecture, parameters),
+            model,
             repetitions: arguments.repetitions,
             profiles: arguments.profile,
             memory,
@@ -66,7 +78,11 @@ impl Subject {
     /// fewer.
     pub(super) fn planned_bytes(&self, batch: &Batch, checkpointing: bool) -> Result<u64> {
         let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
-        let planned = Plan::new(&self.model.architecture, &load, None).total();
+        let held = Held {
+            precision: self.model.weights.precision(),
+            adapter: (self.model.adapter.as_ref()).map(|_| self.model.trained_len()),
+        };
+        let planned = Plan::new(&self.model.architecture, held, &load).total();
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         match self.memory {
             Some(memory) if planned > memory => Err(UsageError(format!(
@@ -128,8 +144,17 @@ impl Subject {
         let of = |sample: &Sample| {
             Flops::of_tree(&self.model.architecture, &sample.tree, sample.targets.len())
         };
-        let all = batch.samples.iter().map(of);
-        all.map(|flops| flops.with_backward().total()).sum()
+        let all: Flops = (batch.samples.iter().map(of)).fold(Flops::default(), Flops::add);
+        let adapter = self
+            .model
+            .adapter
+            .as_ref()
+            .map(|_| self.model.trained_len());
+        let tokens = batch.samples.iter().map(|sample| sample.tree.len()).sum();
+        match adapter {
+            Some(numbers) => all.with_backward_of_adapter(numbers, tokens).total(),
+            None => all.with_backward().total(),
+        }
     }
 
     /// The outcome of repetitions that took so many seconds each, once for `tokens` tokens and
@@ -143,12 +168,39 @@ impl Subject {
             peak_bytes,
             planned_bytes: None,
             gemm: self.gemm.max(model::measure_gemm(&*self.clock)),
-            parameters: self.model.parameters.data.len(),
+            parameters: self.model.weights.layout().len,
             threads: rayon::current_num_threads(),
             instructions: model::Instructions::current().name(),
             profile: times.profile,
         }
     }
+}
+
+/// A model of random weights, with a fresh adapter if one was asked for.
+fn random(
+    architecture: Architecture,
+    arguments: &BenchSubject,
+    seed: &Seed,
+    purpose: Purpose,
+) -> Result<Model> {
+    let parameters = model::init(&architecture, seed.named("model").0);
+    let precision = arguments.weights.into();
+    let weights = match (purpose, arguments.lora_rank) {
+        (Purpose::Training, 0) => Weights::trained(parameters, precision),
+        _ => Weights::frozen(parameters, precision),
+    };
+    let mut model = Model::new(architecture, weights);
+    if arguments.lora_rank > 0 {
+        let config = LoraConfig {
+            rank: arguments.lora_rank,
+            ..LoraConfig::default()
+        };
+        let seed = seed.named("adapter").0;
+        let adapter = Adapter::new(&config, &model.architecture, "random", seed);
+        let adapter = adapter.map_err(|error| UsageError(format!("`--lora-rank`: {error}")))?;
+        model.attach(adapter)?;
+    }
+    Ok(model)
 }
 
 fn architecture(arguments: &BenchSubject) -> Result<Architecture> {

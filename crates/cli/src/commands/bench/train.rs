@@ -3,11 +3,11 @@
 use anyhow::Result;
 
 use super::measurement::table;
-use super::subject::{self, Subject};
+use super::subject::{self, Purpose, Subject};
 use crate::args::BenchTrain;
 
 pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
     let sequences: Vec<Vec<u32>> = (0..arguments.batch)
         .map(|i| subject.tokens(&format!("sequence {i}"), arguments.tokens))
         .collect();

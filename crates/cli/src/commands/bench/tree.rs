@@ -6,12 +6,12 @@ use serde_json::json;
 use train::Batch;
 
 use super::measurement::{median, table};
-use super::subject::{self, Subject, Times};
+use super::subject::{self, Purpose, Subject, Times};
 use crate::args::BenchTree;
 use crate::engine;
 
 pub(super) fn run(arguments: &BenchTree) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
     let context = subject.tokens("context", arguments.context);
     let sequences: Vec<Vec<u32>> = (0..arguments.rollouts)
         .map(|i| {

@@ -47,6 +47,7 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         false => None,
     };
     let parts = parts(&config, clock.clone())?;
+    parts.check()?;
     check_prompts(&parts, evaluation.as_deref(), &config)?;
     let folder = open_folder(arguments, &run, &config, checkpoint.as_ref())?;
     let trainer = match &checkpoint {
@@ -54,7 +55,7 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         None => Trainer::new(parts, folder)?,
     };
     let _log = log::begin(&run)?;
-    eprintln!("{}", engine::chosen());
+    eprintln!("{}", engine::chosen(&trainer.model));
     eprintln!("run: {}", run.display());
     if let Some(warning) = plan.warning() {
         eprintln!("{warning}");
@@ -129,6 +130,7 @@ fn settings(config: &RunConfig) -> Settings {
         objective: config.objective,
         optimizer: config.optimizer,
         schedule: config.schedule,
+        cache_bytes: engine::cache_limit(&config.engine),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use train::{Load, Plan, Settings, settings_that_fit};
+use train::{Held, Plan, PlannedRun, Settings};
 
 use crate::config::RunConfig;
 use crate::engine;
@@ -22,17 +22,23 @@ pub(super) struct MemoryPlan {
 
 impl MemoryPlan {
     pub(super) fn new(config: &RunConfig, settings: Settings) -> Result<Self> {
-        let architecture = Policy::architecture(&config.model, config.chat.clone())?;
         let evaluates = config.eval.greedy || config.eval.sampled;
-        let samples = evaluates || settings.objective.algorithm != objective::Algorithm::Sft;
-        let limit = engine::cache_limit(&config.engine);
+        let architecture = Policy::architecture(&config.model, config.chat.clone())?;
+        let run = PlannedRun {
+            held: Held {
+                precision: config.model.weights,
+                adapter: Policy::adapter_numbers(&config.model, &architecture)?,
+            },
+            architecture,
+            has_base: config.model.path.is_some(),
+            samples: evaluates || settings.objective.algorithm != objective::Algorithm::Sft,
+            settings,
+        };
         let memory = engine::memory(&config.engine);
-        let plan = |load: Load| Plan::new(&architecture, &load, limit);
-        let changes = memory
-            .map(|memory| settings_that_fit(&architecture, &settings, samples, limit, memory));
+        let changes = memory.map(|memory| run.settings_that_fit(memory));
         Ok(Self {
-            least: plan(Load::at_least(&settings, samples)),
-            most: plan(Load::at_most(&settings, samples)),
+            least: run.at_least(),
+            most: run.at_most(),
             memory,
             changes: changes.unwrap_or_default(),
         })
@@ -123,7 +129,7 @@ impl MemoryPlan {
                 .to_owned();
         };
         let sets: Vec<String> = (changes.iter())
-            .map(|change| format!("--set {}", change.replace(' ', "")))
+            .map(|change| format!("--set {}", change.replace([' ', '"'], "")))
             .collect();
         format!("hint: it fits with `{}`", sets.join(" "))
     }

@@ -36,7 +36,6 @@ pub(super) fn run(arguments: &BenchScale) -> Result<()> {
         ..Engine::default()
     };
     engine::start(&config)?;
-    eprintln!("{}", engine::chosen());
     let clock = clock::start();
     let machine = Machine {
         bandwidth: model::measure_bandwidth(&*clock),

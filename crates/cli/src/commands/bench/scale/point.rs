@@ -8,7 +8,7 @@ use model::{
     Architecture, Flops, Keep, OptimizerKind, attended_pairs, cached_numbers, packed_numbers,
 };
 use serde_json::{Value, json};
-use train::{Load, Plan};
+use train::{Held, Load, Plan};
 
 use super::Machine;
 use crate::args::BenchScale;
@@ -242,10 +242,7 @@ impl Point {
         let numbers = match self.work {
             // Forward 1, backward 2, AdamW's weights, gradient and moments read and written 8.
             Work::Train => 11 * self.parameters(),
-            Work::Decode => {
-                let cached = self.context + self.batch * NEW;
-                packed_numbers(&self.architecture) + cached * cached_numbers(&self.architecture)
-            }
+            Work::Decode => packed_numbers(&self.architecture) + self.cached_numbers(),
         };
         4.0 * numbers as f64
     }
@@ -268,17 +265,21 @@ impl Point {
         let sequences: Vec<Vec<u32>> = vec![vec![0; self.context]; self.batch];
         let batch = super::super::subject::imitation(&sequences);
         let load = Load::of_batch(&batch, Keep::All, OptimizerKind::Adamw);
+        let plan = Plan::new(&self.architecture, Held::default(), &load);
         match self.work {
-            Work::Train => Plan::new(&self.architecture, &load, None).total(),
+            Work::Train => plan.total(),
             Work::Decode => {
-                let load = Load {
-                    cached: Some(self.context + self.batch * NEW),
-                    ..load
-                };
-                let plan = Plan::new(&self.architecture, &load, None);
-                plan.weights + plan.packed + plan.cache + plan.program
+                let numbers = packed_numbers(&self.architecture) + self.cached_numbers();
+                plan.weights + plan.program + 4 * numbers as u64
             }
         }
+    }
+
+    /// Numbers of the keys and values that decoding holds: the prompt's once, and each
+    /// sequence's own.
+    fn cached_numbers(&self) -> usize {
+        let of = |tokens| cached_numbers(&self.architecture, tokens);
+        of(self.context) + self.batch * of(NEW)
     }
 
     /// How long its process takes, from what like points took.
