@@ -267,17 +267,24 @@ pub(crate) enum ModelCommand {
 #[command(after_long_help = "\
 Examples:
   pact model init --preset tiny --out model
-  pact model init --preset tiny --tokenizer model --seed 1 --out another")]
+  pact model init --preset tiny --tokenizer model --seed 1 --out another
+  pact model init --config model/config.json --precision bf16 --out alike")]
 pub(crate) struct ModelInit {
     /// Its size
-    #[arg(long)]
-    pub(crate) preset: Preset,
+    #[arg(long, required_unless_present = "config")]
+    pub(crate) preset: Option<Preset>,
+    /// A `config.json` of the Hugging Face layout that says its size instead
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub(crate) config: Option<PathBuf>,
     /// A folder with its tokenizer and chat template, which are copied [default: pact's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// What the weights are stored in
+    #[arg(long, default_value = "f32")]
+    pub(crate) precision: StoredAs,
     /// Where the weights' randomness comes from
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,

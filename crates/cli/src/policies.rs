@@ -1,16 +1,26 @@
 //! Decoders with their tokenizers: read from a folder, an adapter's folder included, or fresh.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use chat::Chat;
 use episode::Seed;
 use model::{Adapter, AdapterFolder, Architecture, Model, Weights};
+use train::Held;
 
 use crate::config::{self, Preset};
 use crate::exit::UsageError;
 use crate::paths;
 use crate::tokenizer::{self, Tokenizer};
+
+/// What says how large a fresh model is.
+#[derive(Clone, Copy)]
+pub(crate) enum Size<'a> {
+    Preset(Preset),
+    /// A `config.json`.
+    Config(&'a Path),
+}
 
 /// A decoder that can hold a conversation.
 pub(crate) struct Policy {
@@ -95,21 +105,31 @@ impl Policy {
             chat: tokenizer::load_chat(Some(folder), chat)?,
             tokenizer: Tokenizer::open(Some(folder))?,
         };
-        policy.check_vocabulary(folder)?;
+        check_vocabulary(&policy.model.architecture, &policy.chat, folder)?;
         Ok(policy)
     }
 
     /// A model of fresh weights.
     pub(crate) fn fresh(
-        preset: Preset,
+        size: Size<'_>,
         tokenizer: Option<&Path>,
         chat: chat::Config,
         seed: Seed,
     ) -> Result<Self> {
         let chat = tokenizer::load_chat(tokenizer, chat)?;
         let tokenizer = Tokenizer::open(tokenizer)?;
-        let mut architecture = model::Preset::from(preset).architecture(chat.vocab_size());
+        let mut architecture = match size {
+            Size::Preset(preset) => model::Preset::from(preset).architecture(chat.vocab_size()),
+            Size::Config(file) => {
+                let text = fs::read_to_string(file)
+                    .map_err(|error| UsageError(format!("`{}`: {error}", file.display())))?;
+                Architecture::from_json(&text, file)?
+            }
+        };
         architecture.set_token_ids(None, chat.stop_tokens(), tokenizer.pad_token(&chat));
+        if let Size::Config(file) = size {
+            check_vocabulary(&architecture, &chat, file)?;
+        }
         let parameters = model::init(&architecture, seed.named("model").0);
         Ok(Self {
             model: Model::new(architecture, parameters),
@@ -128,7 +148,7 @@ impl Policy {
             let folder = config.tokenizer.as_deref();
             let tokenizer = folder.map(paths::resolve).transpose()?;
             let preset = config.preset.unwrap_or(Preset::Tiny);
-            let mut policy = Self::fresh(preset, tokenizer.as_deref(), chat, seed)?;
+            let mut policy = Self::fresh(Size::Preset(preset), tokenizer.as_deref(), chat, seed)?;
             if let Weights::F32(parameters) = policy.model.weights {
                 policy.model.weights = Weights::trained(parameters, config.weights);
             }
@@ -184,51 +204,44 @@ impl Policy {
         Self::with_tokenizer(model, &folders.tokenizer, chat)
     }
 
-    /// What kind of decoder a config names, before anything is allocated for it.
-    pub(crate) fn architecture(model: &config::Model, chat: chat::Config) -> Result<Architecture> {
-        if let Some(folder) = &model.path {
-            let base = Folders::find(&paths::resolve(folder)?, None)?.base;
-            return Ok(model::load_architecture(&base)?);
-        }
-        let tokenizer = model.tokenizer.as_deref().map(paths::resolve).transpose()?;
-        let chat = tokenizer::load_chat(tokenizer.as_deref(), chat)?;
-        let preset = model::Preset::from(model.preset.unwrap_or(Preset::Tiny));
-        Ok(preset.architecture(chat.vocab_size()))
-    }
-
-    /// Numbers of the adapter that a config trains, if it trains one.
-    pub(crate) fn adapter_numbers(
-        config: &config::Model,
-        architecture: &Architecture,
-    ) -> Result<Option<usize>> {
-        if config.lora.rank > 0 {
-            let numbers = config.lora.numbers(architecture);
-            return match numbers {
-                Ok(numbers) => Ok(Some(numbers)),
-                Err(error) => Err(UsageError(format!("`model.lora`: {error}")).into()),
-            };
-        }
-        let Some(path) = &config.path else {
-            return Ok(None);
+    /// What a config names, and how it will be held, before anything is allocated for it.
+    pub(crate) fn plan(config: &config::Model, chat: chat::Config) -> Result<(Architecture, Held)> {
+        let precision = config.weights;
+        let Some(folder) = &config.path else {
+            let tokenizer = config.tokenizer.as_deref();
+            let tokenizer = tokenizer.map(paths::resolve).transpose()?;
+            let chat = tokenizer::load_chat(tokenizer.as_deref(), chat)?;
+            let preset = model::Preset::from(config.preset.unwrap_or(Preset::Tiny));
+            let adapter = None;
+            let held = Held { precision, adapter };
+            return Ok((preset.architecture(chat.vocab_size()), held));
         };
-        let adapter = match &config.adapter {
-            Some(adapter) => Some(AdapterFolder::open(&paths::resolve(adapter)?)?),
-            None => Folders::find(&paths::resolve(path)?, None)?.adapter,
+        let folders = Folders::find(&paths::resolve(folder)?, None)?;
+        let architecture = model::load_architecture(&folders.base)?;
+        let lora = match (&config.adapter, folders.adapter) {
+            (Some(folder), _) => Some(AdapterFolder::open(&paths::resolve(folder)?)?.config),
+            (None, Some(adapter)) => Some(adapter.config),
+            (None, None) => (config.lora.rank > 0).then(|| config.lora.clone()),
         };
-        Ok(adapter.map(|adapter| adapter.count()).transpose()?)
+        let adapter = lora.map(|lora| Adapter::len(&lora, &architecture));
+        let adapter = adapter
+            .transpose()
+            .map_err(|error| UsageError(format!("`model.lora`: {error}")))?;
+        Ok((architecture, Held { precision, adapter }))
     }
+}
 
-    fn check_vocabulary(&self, folder: &Path) -> Result<()> {
-        let (rows, ids) = (self.model.architecture.vocab_size, self.chat.vocab_size());
-        if ids > rows {
-            bail!(
-                "`{}`: the tokenizer has {ids} tokens, but the model's vocabulary only {rows}\n\
-                 hint: use the tokenizer that the model was made with",
-                folder.display()
-            );
-        }
-        Ok(())
+/// A model has a row for each token of its tokenizer; `of` is where the model is read from.
+fn check_vocabulary(architecture: &Architecture, chat: &Chat, of: &Path) -> Result<()> {
+    let (rows, ids) = (architecture.vocab_size, chat.vocab_size());
+    if ids > rows {
+        bail!(
+            "`{}`: the tokenizer has {ids} tokens, but the model's vocabulary only {rows}\n\
+             hint: use the tokenizer that the model was made with",
+            of.display()
+        );
     }
+    Ok(())
 }
 
 /// Puts the adapter of a folder on the weights of `base`.

@@ -66,12 +66,6 @@ impl LoraConfig {
         }
         Ok(())
     }
-
-    /// Numbers of an adapter of this kind, which are all that is trained.
-    pub fn numbers(&self, architecture: &Architecture) -> Result<usize, ModelError> {
-        let (specs, _) = lay_out(self, &Layout::new(architecture))?;
-        Ok(specs.last().map_or(0, |spec| spec.range().end))
-    }
 }
 
 /// A weight of each layer that an adapter can be put on.
@@ -206,6 +200,12 @@ impl Adapter {
             specs,
             deltas,
         })
+    }
+
+    /// Numbers that an adapter would have.
+    pub fn len(config: &LoraConfig, architecture: &Architecture) -> Result<usize, ModelError> {
+        let (specs, _) = lay_out(config, &Layout::new(architecture))?;
+        Ok(specs.last().map_or(0, |spec| spec.range().end))
     }
 
     /// Its matrices, in the order of the buffer, without gaps.

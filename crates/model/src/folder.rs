@@ -91,7 +91,7 @@ pub fn save(
             .iter()
             .map(|spec| (spec.name.as_str(), tensor(spec, parameters, precision)));
         // transformers refuses a file that does not name a framework.
-        staged.tensors(name, tensors.collect(), &[("format", "pt".into())])?;
+        staged.tensors(name, tensors.collect(), ("format", "pt".into()))?;
     }
     if groups.len() > 1 {
         staged.text(

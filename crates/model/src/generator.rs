@@ -286,7 +286,7 @@ impl<'m> Generator<'m> {
         self.list_live();
         let sequences = &mut self.sequences;
         // Sequences that share blocks side by side.
-        (self.order).sort_by(|a, b| sequences[a].path.cmp(&sequences[b].path));
+        (self.order).sort_unstable_by(|a, b| sequences[a].path.cmp(&sequences[b].path));
         self.choices.clear();
         for name in &self.order {
             let state = sequences.get_mut(name).expect("only sequences are listed");

@@ -344,7 +344,7 @@ impl OptimizerState<'_> {
             };
             (name.as_str(), tensor)
         });
-        staged.tensors(name, tensors.collect(), &[("step", self.step.to_string())])?;
+        staged.tensors(name, tensors.collect(), ("step", self.step.to_string()))?;
         staged.commit()
     }
 

@@ -245,17 +245,15 @@ impl Staged {
         })
     }
 
-    /// Writes a safetensors file.
+    /// Writes a safetensors file with one note: the library would write several in an order
+    /// that differs from process to process.
     pub(crate) fn tensors(
         &mut self,
         name: &str,
         tensors: Vec<(&str, Tensor<'_>)>,
-        metadata: &[(&str, String)],
+        (key, value): (&str, String),
     ) -> Result<(), ModelError> {
-        let metadata: HashMap<_, _> = metadata
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.clone()))
-            .collect();
+        let metadata = HashMap::from([(key.to_owned(), value)]);
         self.write(name, |path| {
             // The library leaves its file readable by its owner only; ours is as readable as
             // any other.

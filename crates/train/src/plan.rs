@@ -2,8 +2,8 @@
 //! config's limits. Knows no machine: whoever asks knows what there is.
 
 use model::{
-    Architecture, Footprint, Keep, Layout, LoraConfig, OptimizerKind, Precision, cached_numbers,
-    optimizer_numbers, packed_numbers,
+    Adapter, Architecture, Footprint, Keep, Layout, LoraConfig, Model, OptimizerKind, Precision,
+    cached_numbers, optimizer_numbers, packed_numbers,
 };
 use objective::Algorithm;
 
@@ -26,6 +26,16 @@ pub struct Held {
     pub precision: Precision,
     /// Numbers of the adapter that is trained, if the weights stand still.
     pub adapter: Option<usize>,
+}
+
+impl Held {
+    /// As a model is.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            precision: model.weights.precision(),
+            adapter: model.adapter.as_ref().map(|adapter| adapter.values.len()),
+        }
+    }
 }
 
 /// Episodes that are sampled at once.
@@ -176,8 +186,8 @@ pub struct PlannedRun {
     pub has_base: bool,
     /// Every choice of the run.
     pub settings: Settings,
-    /// Whether any episode is sampled, be it to evaluate.
-    pub samples: bool,
+    /// As many as are ever to be sampled together, be it to evaluate; 0 is none.
+    pub episodes: usize,
 }
 
 impl PlannedRun {
@@ -190,7 +200,8 @@ impl PlannedRun {
     /// `rollout.max-tokens`, and nothing shared.
     pub fn at_most(&self) -> Plan {
         let rollout = &self.settings.rollout;
-        self.plan(self.most_tokens(), rollout.concurrency, rollout.max_tokens)
+        let living = self.episodes.min(rollout.concurrency);
+        self.plan(self.most_tokens(), living, rollout.max_tokens)
     }
 
     fn plan(&self, tokens: usize, episodes: usize, length: usize) -> Plan {
@@ -199,7 +210,7 @@ impl PlannedRun {
             targets: tokens,
             keep: keep(&self.settings.train),
             optimizer: self.settings.optimizer.kind,
-            episodes: self.samples.then_some(Episodes {
+            episodes: (self.episodes > 0).then_some(Episodes {
                 count: episodes,
                 tokens: length,
                 cache_bytes: self.settings.cache_bytes,
@@ -268,10 +279,8 @@ impl PlannedRun {
                 rank: RANK,
                 ..LoraConfig::default()
             };
-            let numbers = lora
-                .numbers(&self.architecture)
-                .ok()
-                .filter(|_| self.has_base);
+            let numbers = Adapter::len(&lora, &self.architecture).ok();
+            let numbers = numbers.filter(|_| self.has_base);
             lighter.held.adapter = Some(numbers?);
             lighter.settings.optimizer.kind = OptimizerKind::Adamw;
             changes.push(format!("model.lora.rank = {RANK}"));
@@ -339,7 +348,7 @@ mod tests {
             held: Held::default(),
             has_base: false,
             settings,
-            samples: true,
+            episodes: 99,
         }
     }
 
@@ -362,7 +371,7 @@ mod tests {
     #[test]
     fn a_parameter_takes_what_its_precision_and_its_training_take() {
         let mut run = run(Preset::Tiny, 300);
-        run.samples = false;
+        run.episodes = 0;
         let parameters = Layout::new(&run.architecture).len as u64;
         let mut check = |precision, adapter, expected: [u64; 3]| {
             run.held = Held { precision, adapter };
@@ -392,6 +401,10 @@ mod tests {
         assert_eq!(run.at_most().cache, expected);
         run.settings.cache_bytes = Some(77);
         assert_eq!(run.at_most().cache, 77);
+        // Few episodes fill no cache that was made for many.
+        run.settings.cache_bytes = None;
+        run.episodes = 2;
+        assert_eq!(run.at_most().cache, expected / 4);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{ModelCommand, ModelInit, ModelMerge};
 use crate::exit::{Exit, UsageError};
-use crate::policies::{Folders, Policy};
+use crate::policies::{Folders, Policy, Size};
 use crate::tokenizer::Tokenizer;
 
 /// Weights beyond this go into several files.
@@ -27,7 +27,11 @@ fn init(arguments: &ModelInit) -> Result<Exit> {
     refuse_taken(&arguments.out)?;
     let tokenizer = arguments.tokenizer.as_deref();
     let seed = Seed(arguments.seed);
-    let policy = Policy::fresh(arguments.preset, tokenizer, chat::Config::default(), seed)?;
+    let size = match (&arguments.config, arguments.preset) {
+        (Some(file), _) => Size::Config(file),
+        (None, preset) => Size::Preset(preset.expect("one of the two is required")),
+    };
+    let policy = Policy::fresh(size, tokenizer, chat::Config::default(), seed)?;
     let masters = policy.model.weights.masters();
     let parameters = masters.expect("fresh weights are f32");
     let architecture = &policy.model.architecture;
@@ -35,7 +39,7 @@ fn init(arguments: &ModelInit) -> Result<Exit> {
         &arguments.out,
         architecture,
         parameters,
-        Precision::F32,
+        arguments.precision.into(),
         &policy.tokenizer,
     )
 }
@@ -74,13 +78,12 @@ fn merge(arguments: &ModelMerge) -> Result<Exit> {
     };
     let adapter = model.adapter.expect("it was attached");
     adapter.merge(&mut parameters);
-    let precision = Precision::from(arguments.precision);
     let tokenizer = Tokenizer::open(Some(&folders.tokenizer))?;
     write(
         &arguments.out,
         &model.architecture,
         &parameters,
-        precision,
+        arguments.precision.into(),
         &tokenizer,
     )
 }

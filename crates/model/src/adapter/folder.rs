@@ -128,9 +128,11 @@ impl Adapter {
             };
             (spec.name.as_str(), tensor)
         });
-        let mut notes = vec![("format", "pt".to_owned())];
-        notes.extend(self.digest.map(|digest| (DIGEST, format!("{digest:016x}"))));
-        staged.tensors(WEIGHTS, tensors.collect(), &notes)?;
+        let note = match self.digest {
+            Some(digest) => (DIGEST, format!("{digest:016x}")),
+            None => ("format", "pt".to_owned()),
+        };
+        staged.tensors(WEIGHTS, tensors.collect(), note)?;
         staged.text(CONFIG, &self.to_json())?;
         staged.commit()
     }

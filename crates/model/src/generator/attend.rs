@@ -12,7 +12,7 @@ use super::blocks::{BLOCK, BlockId, Cache};
 use super::decoder::Batch;
 use super::linear::Shared;
 use crate::instructions::vectorised;
-use crate::numeric::{exp_shifted, fma, max};
+use crate::numeric::{exp_shifted, max};
 use crate::product::{Matrix, MatrixMut, Store, product_in_place};
 use crate::rotary::Heads;
 
@@ -225,8 +225,14 @@ impl State {
             &mut self.total[first..first + count],
             sum,
         );
-        let pairs = self.seen.iter().copied().max().unwrap_or(0).div_ceil(2);
-        weigh(&self.scores, &values[..pairs * 2 * width], width, sum);
+        let most = self.seen.iter().copied().max().unwrap_or(0);
+        product_in_place(
+            MatrixMut::new(sum, count, width),
+            Store::Add,
+            1.0,
+            Matrix::strided(&self.scores, count, most, BLOCK),
+            Matrix::new(values, most, width),
+        );
     }
 
     /// Writes what the heads of the chunk's row `row` attended to.
@@ -268,83 +274,6 @@ vectorised! {
                 *peak = new;
             }
             *total += exp_shifted::<FMA>(row, new);
-        }
-    }
-}
-
-vectorised! {
-    /// `sum += weights values`: `sum` is `[queries, width]`, `weights` `[queries, BLOCK]`, of
-    /// which `values`, `[tokens, width]`, take the first; their number is even. Every second
-    /// token goes into a sum of its own, since one query's sums alone would wait for each other.
-    fn weigh(weights: &[f32], values: &[f32], width: usize, sum: &mut [f32]) {
-        let mut column = 0;
-        while column < width {
-            let left = width - column;
-            column += if WIDE && left >= 32 {
-                weigh_columns::<4, 32, FMA>(weights, values, width, column, sum)
-            } else if left >= 16 {
-                weigh_columns::<2, 16, FMA>(weights, values, width, column, sum)
-            } else if left >= 8 {
-                weigh_columns::<2, 8, FMA>(weights, values, width, column, sum)
-            } else {
-                weigh_columns::<2, 2, FMA>(weights, values, width, column, sum)
-            };
-        }
-    }
-}
-
-/// `N` columns of all queries, `M` queries at a time; returns `N`.
-#[inline(always)]
-fn weigh_columns<const M: usize, const N: usize, const FMA: bool>(
-    weights: &[f32],
-    values: &[f32],
-    width: usize,
-    column: usize,
-    sum: &mut [f32],
-) -> usize {
-    let mut weights = weights.chunks_exact(BLOCK);
-    let mut sums = sum.chunks_exact_mut(M * width);
-    for sums in &mut sums {
-        weigh_tile::<M, N, FMA>(&mut weights, values, width, column, sums);
-    }
-    for sums in sums.into_remainder().chunks_exact_mut(width) {
-        weigh_tile::<1, N, FMA>(&mut weights, values, width, column, sums);
-    }
-    N
-}
-
-/// `N` columns of the next `M` queries.
-#[inline(always)]
-fn weigh_tile<'a, const M: usize, const N: usize, const FMA: bool>(
-    weights: &mut impl Iterator<Item = &'a [f32]>,
-    values: &[f32],
-    width: usize,
-    column: usize,
-    sums: &mut [f32],
-) {
-    let weights: [&[f32; BLOCK]; M] = std::array::from_fn(|_| {
-        let row = weights.next().and_then(<[f32]>::first_chunk);
-        row.expect("each query has weights")
-    });
-    let (mut even, mut odd) = ([[0.0; N]; M], [[0.0; N]; M]);
-    for (j, pair) in (0..BLOCK / 2).zip(values.chunks_exact(2 * width)) {
-        let (first, second) = pair.split_at(width);
-        let first: [f32; N] = *first[column..].first_chunk().expect("whole columns");
-        let second: [f32; N] = *second[column..].first_chunk().expect("whole columns");
-        for i in 0..M {
-            let (a, b) = (weights[i][2 * j], weights[i][2 * j + 1]);
-            for n in 0..N {
-                even[i][n] = fma::<FMA>(a, first[n], even[i][n]);
-            }
-            for n in 0..N {
-                odd[i][n] = fma::<FMA>(b, second[n], odd[i][n]);
-            }
-        }
-    }
-    for (i, sums) in sums.chunks_exact_mut(width).enumerate() {
-        let sums: &mut [f32; N] = sums[column..].first_chunk_mut().expect("whole columns");
-        for n in 0..N {
-            sums[n] += even[i][n] + odd[i][n];
         }
     }
 }

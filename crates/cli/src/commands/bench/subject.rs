@@ -78,11 +78,7 @@ impl Subject {
     /// fewer.
     pub(super) fn planned_bytes(&self, batch: &Batch, checkpointing: bool) -> Result<u64> {
         let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
-        let held = Held {
-            precision: self.model.weights.precision(),
-            adapter: (self.model.adapter.as_ref()).map(|_| self.model.trained_len()),
-        };
-        let planned = Plan::new(&self.model.architecture, held, &load).total();
+        let planned = Plan::new(&self.model.architecture, Held::of(&self.model), &load).total();
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         match self.memory {
             Some(memory) if planned > memory => Err(UsageError(format!(

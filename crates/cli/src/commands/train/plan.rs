@@ -2,10 +2,11 @@
 //! need at the config's limits, what there is, and which settings make it fit.
 
 use anyhow::Result;
+use objective::Algorithm;
 use serde_json::{Value, json};
-use train::{Held, Plan, PlannedRun, Settings};
+use train::{Plan, PlannedRun, Settings};
 
-use crate::config::RunConfig;
+use crate::config::{Eval, RunConfig};
 use crate::engine;
 use crate::exit::UsageError;
 use crate::policies::Policy;
@@ -22,16 +23,12 @@ pub(super) struct MemoryPlan {
 
 impl MemoryPlan {
     pub(super) fn new(config: &RunConfig, settings: Settings) -> Result<Self> {
-        let evaluates = config.eval.greedy || config.eval.sampled;
-        let architecture = Policy::architecture(&config.model, config.chat.clone())?;
+        let (architecture, held) = Policy::plan(&config.model, config.chat.clone())?;
         let run = PlannedRun {
-            held: Held {
-                precision: config.model.weights,
-                adapter: Policy::adapter_numbers(&config.model, &architecture)?,
-            },
             architecture,
+            held,
             has_base: config.model.path.is_some(),
-            samples: evaluates || settings.objective.algorithm != objective::Algorithm::Sft,
+            episodes: episodes(config),
             settings,
         };
         let memory = engine::memory(&config.engine);
@@ -133,6 +130,25 @@ impl MemoryPlan {
             .collect();
         format!("hint: it fits with `{}`", sets.join(" "))
     }
+}
+
+/// As many episodes as are ever to be sampled together.
+fn episodes(config: &RunConfig) -> usize {
+    let training = match config.objective.algorithm {
+        Algorithm::Sft => 0,
+        _ => config.train.prompts_per_step * config.rollout.group_size,
+    };
+    let evaluation = match config.eval {
+        Eval {
+            greedy: false,
+            sampled: false,
+            ..
+        } => 0,
+        // All there are.
+        Eval { tasks: 0, .. } => usize::MAX,
+        Eval { tasks, .. } => tasks,
+    };
+    training.max(evaluation)
 }
 
 /// A line of the plan.
