@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::bench::{
-    BenchCommand, BenchDecode, BenchRollout, BenchSubject, BenchTrain, BenchTree,
+    BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
 };
 use crate::config::Preset;
 

@@ -360,6 +360,11 @@ mod tests {
             "is [3, 2], expected [fewest, most] within 1..=6\nhint: the default is [2, 3]",
         );
         check(
+            "engine.memory-gib = -1",
+            "engine.memory-gib",
+            "is -1, expected a number from 0 up",
+        );
+        check(
             "[data.eval.stream]",
             "data.eval.stream",
             "never ends, expected `world` or `ftrl`",

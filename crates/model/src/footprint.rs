@@ -3,6 +3,7 @@
 //! pass.rs, its layer.rs and head.rs, attention.rs and generator.rs; a test of the binary holds
 //! it to what a run really takes.
 
+use crate::generator::{BLOCK, Shape};
 use crate::pass::{CHUNK, chunk_rows};
 use crate::{Architecture, Keep, Layout, OptimizerKind};
 
@@ -83,9 +84,9 @@ pub fn packed_numbers(architecture: &Architecture) -> usize {
     a.layers * layer + a.vocab_size * a.hidden_size
 }
 
-/// Numbers of one token's keys and values in a generator's cache.
-pub fn cached_numbers(architecture: &Architecture) -> usize {
-    2 * architecture.layers * architecture.kv_size()
+/// Numbers of a generator's cache for the keys and values of one sequence of `tokens` tokens.
+pub fn cached_numbers(architecture: &Architecture, tokens: usize) -> usize {
+    tokens.div_ceil(BLOCK) * Shape::of(architecture).len()
 }
 
 #[cfg(test)]

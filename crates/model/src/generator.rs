@@ -15,12 +15,14 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use crate::profile::{Phase, Stopwatch};
 use crate::sampling::{Sampling, choose, draw, rng};
 use crate::{Model, ModelError};
-use blocks::{BLOCK, BlockId, Cache, Shape, common_prefix};
+use blocks::{BlockId, Cache, common_prefix};
 use decoder::{Batch, Decoder};
 
 pub use blocks::CacheStats;
+pub(crate) use blocks::{BLOCK, Shape};
 
 /// Rows of prompts and observations that go through the layers together.
 const ROWS: usize = 512;
@@ -306,11 +308,13 @@ impl<'m> Generator<'m> {
         let vocabulary = self.decoder.model.architecture.vocab_size;
         let logits = self.decoder.predict(&mut self.batch, &mut self.cache);
         let sampling = &self.sampling;
+        let mut watch = Stopwatch::start();
         (logits.par_chunks_mut(vocabulary), &mut self.choices)
             .into_par_iter()
             .for_each(|(logits, choice)| {
                 (choice.token, choice.logprob) = choose(logits, sampling, choice.drawn);
             });
+        watch.lap_on_all(Phase::Sampling);
         self.settle();
         for (name, choice) in self.order.iter().zip(&self.choices) {
             let state = (self.sequences.get_mut(name)).expect("only sequences are listed");

@@ -21,6 +21,7 @@ macro_rules! phases {
 }
 
 phases! {
+    Packing "packing weights"
     Embedding "embedding"
     Norm "norms"
     Qkv "query, key, value"
@@ -31,6 +32,7 @@ phases! {
     Swiglu "swiglu"
     Down "down"
     Head "head"
+    Sampling "sampling"
     HeadBackward "head, backward"
     DownBackward "down, backward"
     SwigluBackward "swiglu, backward"

@@ -19,7 +19,7 @@ pub use config::{Config, Settings};
 pub use error::TrainError;
 pub use folder::{RunFolder, StepRecord};
 pub use learner::{Learner, Update};
-pub use plan::{Held, Load, Plan, settings_that_fit};
+pub use plan::{Episodes, Held, Load, Plan, PlannedRun};
 pub use policy::ModelPolicy;
 pub use rl::{Clock, Parts, StepReport, Trainer};
 pub use source::{Drawn, Source};

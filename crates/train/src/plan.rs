@@ -15,16 +15,16 @@ use crate::{Config, Settings};
 const PROGRAM: u64 = 12 << 20;
 /// A tokenizer's tables, for each token of the vocabulary.
 const TOKENIZER: u64 = 1 << 10;
-/// Of a number.
-const BYTES: u64 = 4;
+/// Of an adapter that is proposed.
+const RANK: usize = 16;
 const GIB: f64 = (1_u64 << 30) as f64;
 
-/// How a model is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a model's weights are held in, and what is trained of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// What passes read.
     pub precision: Precision,
-    /// Numbers of the adapter that is trained while the weights stand still.
+    /// Numbers of the adapter that is trained, if the weights stand still.
     pub adapter: Option<usize>,
 }
 
@@ -38,11 +38,20 @@ impl Held {
     }
 }
 
+/// Episodes that are sampled at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Episodes {
+    /// How many.
+    pub count: usize,
+    /// Tokens of each, none of them shared.
+    pub tokens: usize,
+    /// Bytes that their keys and values keep to, if there is a bound.
+    pub cache_bytes: Option<usize>,
+}
+
 /// The work that is held in memory at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Whose.
-    pub model: Held,
     /// Tokens of the largest forest that goes through the model.
     pub tokens: usize,
     /// Tokens of it that are predicted.
@@ -51,13 +60,13 @@ pub struct Load {
     pub keep: Keep,
     /// Whose moments are held.
     pub optimizer: OptimizerKind,
-    /// Tokens whose keys and values live at once; `None` where nothing is ever sampled.
-    pub cached: Option<usize>,
+    /// `None` where nothing is ever sampled.
+    pub episodes: Option<Episodes>,
 }
 
 impl Load {
     /// What learning from a batch needs.
-    pub fn of_batch(batch: &Batch, model: Held, keep: Keep, optimizer: OptimizerKind) -> Self {
+    pub fn of_batch(batch: &Batch, keep: Keep, optimizer: OptimizerKind) -> Self {
         let forests = forests(&batch.samples);
         let most = |of: fn(&Sample) -> usize| {
             let sums = forests
@@ -66,47 +75,11 @@ impl Load {
             sums.max().unwrap_or(0)
         };
         Self {
-            model,
             tokens: most(|sample| sample.tree.len()),
             targets: most(|sample| sample.targets.len()),
             keep,
             optimizer,
-            cached: None,
-        }
-    }
-
-    /// The least that a run can need: episodes of one token. `episodes` are as many as ever are
-    /// to be sampled together, be it to evaluate.
-    pub fn at_least(settings: &Settings, model: Held, episodes: usize) -> Self {
-        Self {
-            model,
-            tokens: 1,
-            targets: 1,
-            keep: keep(&settings.train),
-            optimizer: settings.optimizer.kind,
-            cached: (episodes > 0).then_some(1),
-        }
-    }
-
-    /// The most: every episode and every trace as long as `rollout.max-tokens`, with nothing
-    /// shared.
-    pub fn at_most(settings: &Settings, model: Held, episodes: usize) -> Self {
-        let living = episodes.min(settings.rollout.concurrency);
-        let longest = settings.rollout.max_tokens;
-        let sequences = match settings.objective.algorithm {
-            // The trace, or twice where it is a worked example.
-            Algorithm::Sft => 1 + usize::from(settings.train.worked_examples > 0.0),
-            Algorithm::Grpo => settings.rollout.group_size,
-            Algorithm::Pact => settings.rollout.group_size + 1,
-        };
-        let tree = sequences * longest;
-        let together = settings.train.prompts_per_step * tree;
-        let tokens = tree.max(together.min(FOREST));
-        Self {
-            tokens,
-            targets: tokens,
-            cached: (living > 0).then_some(living * longest),
-            ..Self::at_least(settings, model, episodes)
+            episodes: None,
         }
     }
 }
@@ -123,14 +96,14 @@ pub(crate) fn keep(config: &Config) -> Keep {
 /// to step, also while episodes are sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The model.
+    /// The model, masters and adapter included.
     pub weights: u64,
-    /// As long as the weights.
+    /// Of what is trained.
     pub gradient: u64,
     /// The optimiser's moments.
     pub optimizer: u64,
-    /// The generator's own layout of the weights.
-    pub packed: u64,
+    /// The generator's own layout of the weights, and its logits.
+    pub generator: u64,
     /// The program, and its tokenizer.
     pub program: u64,
     /// Logits of a chunk of positions, or of all where they are few.
@@ -144,39 +117,40 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What a load takes. Keys and values keep to `cache_limit` bytes where there is one.
-    pub fn new(architecture: &Architecture, load: &Load, cache_limit: Option<u64>) -> Self {
-        let bytes = |numbers: usize| numbers as u64 * BYTES;
-        let numbers = Layout::new(architecture).len as u64;
-        let Held { precision, adapter } = load.model;
-        let stored = match precision {
-            Precision::F32 => 4,
-            Precision::Bf16 => 2,
+    /// What a load takes.
+    pub fn new(architecture: &Architecture, held: Held, load: &Load) -> Self {
+        let bytes = |numbers: usize| 4 * numbers as u64;
+        let all = Layout::new(architecture).len;
+        let (whole, each) = match (held.precision, held.adapter) {
+            (Precision::F32, _) => (4, 4),
+            (Precision::Bf16, Some(_)) => (2, 2),
+            // With f32 masters, which are trained.
+            (Precision::Bf16, None) => (6, 2),
         };
-        // What is trained in bfloat16 has f32 masters beside.
-        let masters = match (precision, adapter) {
-            (Precision::Bf16, None) => 4 * numbers,
-            (_, adapter) => bytes(adapter.unwrap_or(0)),
+        let trained = held.adapter.unwrap_or(all);
+        let moments = match held.adapter {
+            Some(adapter) => 2 * adapter,
+            None => optimizer_numbers(architecture, load.optimizer),
         };
         let pass = Footprint::of_pass(architecture, load.tokens, load.targets, load.keep);
-        let cache = load
-            .cached
-            .map_or(0, |tokens| bytes(tokens * cached_numbers(architecture)));
+        let episodes = load.episodes.unwrap_or(Episodes {
+            count: 0,
+            tokens: 0,
+            cache_bytes: None,
+        });
+        let packed = load.episodes.map_or(0, |_| packed_numbers(architecture));
+        let cache = episodes.count * cached_numbers(architecture, episodes.tokens);
+        let bound = episodes.cache_bytes.unwrap_or(usize::MAX) as u64;
         Self {
-            weights: stored * numbers + masters,
-            gradient: adapter.map_or(BYTES * numbers, bytes),
-            optimizer: adapter.map_or_else(
-                || bytes(optimizer_numbers(architecture, load.optimizer)),
-                |adapter| bytes(2 * adapter),
-            ),
-            packed: load
-                .cached
-                .map_or(0, |_| stored * packed_numbers(architecture) as u64),
+            weights: whole * all as u64 + bytes(held.adapter.unwrap_or(0)),
+            gradient: bytes(trained),
+            optimizer: bytes(moments),
+            generator: each * packed as u64 + bytes(episodes.count * architecture.vocab_size),
             program: PROGRAM + TOKENIZER * architecture.vocab_size as u64,
             head: bytes(pass.head),
             working: bytes(pass.working),
             activations: bytes(pass.activations),
-            cache: cache_limit.map_or(cache, |limit| cache.min(limit)),
+            cache: bytes(cache).min(bound),
         }
     }
 
@@ -186,7 +160,7 @@ impl Plan {
             ("weights", self.weights),
             ("gradient", self.gradient),
             ("optimizer", self.optimizer),
-            ("packed-weights", self.packed),
+            ("generator", self.generator),
             ("program", self.program),
             ("head", self.head),
             ("layer-at-work", self.working),
@@ -201,111 +175,161 @@ impl Plan {
     }
 }
 
-/// The settings to change so that a run stays within `memory` bytes at its most, each as it is
-/// written in a config: those that cost least first, and none that is not needed. `None` where
-/// no setting suffices.
-pub fn settings_that_fit(
-    architecture: &Architecture,
-    settings: &Settings,
-    (model, episodes): (Held, usize),
-    cache_limit: Option<u64>,
-    memory: u64,
-) -> Option<Vec<String>> {
-    let most = |settings: &Settings, limit| {
-        let load = Load::at_most(settings, model, episodes);
-        Plan::new(architecture, &load, limit)
-    };
-    let fits = |settings: &Settings, limit| most(settings, limit).total() <= memory;
-    if fits(settings, cache_limit) {
-        return Some(Vec::new());
+/// A run, as far as its memory depends on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedRun {
+    /// The model's shapes.
+    pub architecture: Architecture,
+    /// How its weights are held.
+    pub held: Held,
+    /// Whether they are those of a folder, which a fresh adapter can be put on.
+    pub has_base: bool,
+    /// Every choice of the run.
+    pub settings: Settings,
+    /// As many as are ever to be sampled together, be it to evaluate; 0 is none.
+    pub episodes: usize,
+}
+
+impl PlannedRun {
+    /// What it takes in any case, however short its episodes are.
+    pub fn at_least(&self) -> Plan {
+        self.plan(1, 1, 1)
     }
-    let mut checkpointed = settings.clone();
-    checkpointed.train.activation_checkpointing = true;
-    let again = "train.activation-checkpointing = true".to_owned();
-    let bounded = |settings: &Settings| {
-        let gib = smaller_cache(&most(settings, cache_limit), settings, memory)?;
-        Some((
-            Some((gib * GIB) as u64),
-            format!("engine.cache-gib = {gib}"),
-        ))
-    };
-    if let Some((_, bound)) = bounded(settings).filter(|(limit, _)| fits(settings, *limit)) {
-        return Some(vec![bound]);
+
+    /// What it takes at most: with every episode and every trace as long as
+    /// `rollout.max-tokens`, and nothing shared.
+    pub fn at_most(&self) -> Plan {
+        let rollout = &self.settings.rollout;
+        let living = self.episodes.min(rollout.concurrency);
+        self.plan(self.most_tokens(), living, rollout.max_tokens)
     }
-    if fits(&checkpointed, cache_limit) {
-        return Some(vec![again]);
+
+    fn plan(&self, tokens: usize, episodes: usize, length: usize) -> Plan {
+        let load = Load {
+            tokens,
+            targets: tokens,
+            keep: keep(&self.settings.train),
+            optimizer: self.settings.optimizer.kind,
+            episodes: (self.episodes > 0).then_some(Episodes {
+                count: episodes,
+                tokens: length,
+                cache_bytes: self.settings.cache_bytes,
+            }),
+        };
+        Plan::new(&self.architecture, self.held, &load)
     }
-    let (limit, bound) = bounded(&checkpointed).unzip();
-    let limit = limit.unwrap_or(cache_limit);
-    let mut changes: Vec<String> = bound.into_iter().collect();
-    if !settings.train.activation_checkpointing {
-        changes.push(again);
+
+    /// Tokens of the largest forest.
+    fn most_tokens(&self) -> usize {
+        let settings = &self.settings;
+        let sequences = match settings.objective.algorithm {
+            // The trace, or twice where it is a worked example.
+            Algorithm::Sft => 1 + usize::from(settings.train.worked_examples > 0.0),
+            Algorithm::Grpo => settings.rollout.group_size,
+            Algorithm::Pact => settings.rollout.group_size + 1,
+        };
+        let tree = sequences * settings.rollout.max_tokens;
+        tree.max((settings.train.prompts_per_step * tree).min(FOREST))
     }
-    if fits(&checkpointed, limit) {
-        return Some(changes);
-    }
-    let (mut fitting, mut too_many) = (0, settings.rollout.max_tokens);
-    while too_many - fitting > 1 {
-        let tokens = fitting.midpoint(too_many);
-        checkpointed.rollout.max_tokens = tokens;
-        match fits(&checkpointed, limit) {
-            true => fitting = tokens,
-            false => too_many = tokens,
+
+    /// The settings to change so that it stays within `memory` bytes at its most, each as it
+    /// is written in a config: as few and as cheap as suffice. `None` where none suffice.
+    pub fn settings_that_fit(&self, memory: u64) -> Option<Vec<String>> {
+        let fits = |run: &Self| run.at_most().total() <= memory;
+        let mut shorter = None;
+        for (run, lighter) in [Some((self.clone(), vec![])), self.lighter()]
+            .into_iter()
+            .flatten()
+        {
+            for [bounds, checkpoints] in
+                [[false, false], [true, false], [false, true], [true, true]]
+            {
+                let (mut run, mut changes) = (run.clone(), lighter.clone());
+                let is_new = checkpoints && !run.settings.train.activation_checkpointing;
+                if is_new {
+                    run.settings.train.activation_checkpointing = true;
+                    changes.push("train.activation-checkpointing = true".to_owned());
+                }
+                if let Some(gib) = run.smaller_cache(memory).filter(|_| bounds) {
+                    run.settings.cache_bytes = Some((gib * GIB) as usize);
+                    changes.push(format!("engine.cache-gib = {gib}"));
+                }
+                if fits(&run) {
+                    return Some(changes);
+                }
+                if bounds && checkpoints && shorter.is_none() {
+                    shorter = run.shorter(memory, changes);
+                }
+            }
         }
+        shorter
     }
-    if fitting > 0 {
+
+    /// The weights in bfloat16, which halves them where they stand still, and a LoRA adapter
+    /// where one can be put on them; with the settings that say so.
+    fn lighter(&self) -> Option<(Self, Vec<String>)> {
+        let mut lighter = self.clone();
+        lighter.held.precision = Precision::Bf16;
+        let mut changes = Vec::new();
+        if self.held.precision != Precision::Bf16 {
+            changes.push("model.weights = \"bf16\"".to_owned());
+        }
+        if self.held.adapter.is_none() {
+            let lora = LoraConfig {
+                rank: RANK,
+                ..LoraConfig::default()
+            };
+            let numbers = Adapter::len(&lora, &self.architecture).ok();
+            let numbers = numbers.filter(|_| self.has_base);
+            lighter.held.adapter = Some(numbers?);
+            lighter.settings.optimizer.kind = OptimizerKind::Adamw;
+            changes.push(format!("model.lora.rank = {RANK}"));
+            if self.settings.optimizer.kind == OptimizerKind::Muon {
+                changes.push("optimizer.kind = \"adamw\"".to_owned());
+            }
+        }
+        (!changes.is_empty()).then_some((lighter, changes))
+    }
+
+    /// A bound in GiB on keys and values that helps: what all else leaves of `memory`, but no
+    /// less than one episode takes.
+    fn smaller_cache(&self, memory: u64) -> Option<f64> {
+        let plan = self.at_most();
+        let positions = self.settings.rollout.max_tokens + 1;
+        let least = 4 * cached_numbers(&self.architecture, positions) as u64;
+        let left = memory.saturating_sub(plan.total() - plan.cache);
+        let gib = match left >= least {
+            true => (left as f64 / GIB * 100.0).floor() / 100.0,
+            false => (least as f64 / GIB * 100.0).ceil() / 100.0,
+        };
+        ((least..plan.cache).contains(&((gib * GIB) as u64))).then_some(gib)
+    }
+
+    /// With episodes as short as makes it fit.
+    fn shorter(&self, memory: u64, mut changes: Vec<String>) -> Option<Vec<String>> {
+        let mut run = self.clone();
+        let (mut fitting, mut too_many) = (0, self.settings.rollout.max_tokens);
+        while too_many - fitting > 1 {
+            let tokens = fitting.midpoint(too_many);
+            run.settings.rollout.max_tokens = tokens;
+            match run.at_most().total() <= memory {
+                true => fitting = tokens,
+                false => too_many = tokens,
+            }
+        }
         changes.push(format!("rollout.max-tokens = {fitting}"));
-        return Some(changes);
+        (fitting > 0).then_some(changes)
     }
-    // Too large even so: weights that stand still, rounded, beside a small adapter.
-    let frozen = frozen(architecture).filter(|held| model.adapter.is_none() && *held != model)?;
-    let more = settings_that_fit(
-        architecture,
-        settings,
-        (frozen, episodes),
-        cache_limit,
-        memory,
-    )?;
-    let lora = ["model.weights = \"bf16\"", "model.lora.rank = 16"].map(str::to_owned);
-    Some(lora.into_iter().chain(more).collect())
-}
-
-/// bfloat16 weights that stand still beside an adapter of rank 16.
-fn frozen(architecture: &Architecture) -> Option<Held> {
-    let lora = LoraConfig {
-        rank: 16,
-        ..LoraConfig::default()
-    };
-    let adapter = Adapter::len(&lora, architecture).ok()?;
-    Some(Held {
-        precision: Precision::Bf16,
-        adapter: Some(adapter),
-    })
-}
-
-/// A bound in GiB on keys and values that helps: what all else leaves of `memory`, but no less
-/// than a tenth of what living episodes would take, or nothing would go on side by side.
-fn smaller_cache(plan: &Plan, settings: &Settings, memory: u64) -> Option<f64> {
-    let episodes = settings.rollout.concurrency as u64;
-    let left = memory.saturating_sub(plan.total() - plan.cache);
-    let least = plan.cache / episodes.min(10);
-    let hundredths = left.max(least) as f64 / GIB * 100.0;
-    (left.max(least) < plan.cache && hundredths >= 1.0).then(|| hundredths.floor() / 100.0)
 }
 
 #[cfg(test)]
 mod tests {
-    use model::Preset;
+    use model::{OptimizerConfig, Preset, Schedule};
 
     use super::*;
 
-    const F32: Held = Held {
-        precision: Precision::F32,
-        adapter: None,
-    };
-
-    fn settings() -> Settings {
-        Settings {
+    fn run(preset: Preset, vocabulary: usize) -> PlannedRun {
+        let settings = Settings {
             seed: episode::Seed(0),
             train: Config::default(),
             rollout: rollout::Config {
@@ -315,21 +339,26 @@ mod tests {
                 ..rollout::Config::default()
             },
             objective: objective::Config::default(),
-            optimizer: model::OptimizerConfig::default(),
-            schedule: model::Schedule::default(),
+            optimizer: OptimizerConfig::default(),
+            schedule: Schedule::default(),
             cache_bytes: None,
+        };
+        PlannedRun {
+            architecture: preset.architecture(vocabulary),
+            held: Held::default(),
+            has_base: false,
+            settings,
+            episodes: 99,
         }
     }
 
     #[test]
     fn a_run_is_at_most_as_long_as_its_limits_and_as_wide_as_its_group() {
         let check = |algorithm, prompts, expected| {
-            let mut settings = settings();
-            settings.objective.algorithm = algorithm;
-            settings.train.prompts_per_step = prompts;
-            let most = Load::at_most(&settings, F32, 99);
-            assert_eq!(most.tokens, expected, "{algorithm:?}");
-            assert_eq!(most.cached, Some(8 * 1000));
+            let mut run = run(Preset::Tiny, 300);
+            run.settings.objective.algorithm = algorithm;
+            run.settings.train.prompts_per_step = prompts;
+            assert_eq!(run.most_tokens(), expected, "{algorithm:?}");
         };
         check(Algorithm::Grpo, 1, 4000);
         check(Algorithm::Pact, 1, 5000);
@@ -340,93 +369,69 @@ mod tests {
     }
 
     #[test]
-    fn weights_gradient_and_moments_are_four_bytes_a_parameter_each() {
-        let architecture = Preset::Tiny.architecture(300);
-        let parameters = Layout::new(&architecture).len as u64;
-        let plan = Plan::new(&architecture, &Load::at_least(&settings(), F32, 0), None);
-        assert_eq!(plan.weights, 4 * parameters);
-        assert_eq!(plan.gradient, 4 * parameters);
-        assert_eq!(plan.optimizer, 8 * parameters);
-        assert_eq!((plan.packed, plan.cache), (0, 0));
-    }
-
-    #[test]
-    fn bfloat16_has_masters_only_where_it_is_trained_and_an_adapter_has_all_the_rest() {
-        let architecture = Preset::Tiny.architecture(300);
-        let parameters = Layout::new(&architecture).len as u64;
-        let plan = |adapter| {
-            let held = Held {
-                precision: Precision::Bf16,
-                adapter,
-            };
-            Plan::new(&architecture, &Load::at_least(&settings(), held, 1), None)
+    fn a_parameter_takes_what_its_precision_and_its_training_take() {
+        let mut run = run(Preset::Tiny, 300);
+        run.episodes = 0;
+        let parameters = Layout::new(&run.architecture).len as u64;
+        let mut check = |precision, adapter, expected: [u64; 3]| {
+            run.held = Held { precision, adapter };
+            let plan = run.at_least();
+            assert_eq!([plan.weights, plan.gradient, plan.optimizer], expected);
+            assert_eq!((plan.generator, plan.cache), (0, 0));
         };
-        let whole = plan(None);
-        assert_eq!(whole.weights, 6 * parameters);
-        assert_eq!(whole.packed, 2 * packed_numbers(&architecture) as u64);
-        assert_eq!(
-            (whole.gradient, whole.optimizer),
-            (4 * parameters, 8 * parameters)
-        );
-        let lora = plan(Some(1000));
-        assert_eq!(lora.weights, 2 * parameters + 4000);
-        assert_eq!((lora.gradient, lora.optimizer), (4000, 8000));
-    }
-
-    #[test]
-    fn few_episodes_fill_no_cache_that_was_made_for_many() {
-        let load = |episodes| Load::at_most(&settings(), F32, episodes).cached;
-        assert_eq!((load(0), load(3), load(99)), (None, Some(3000), Some(8000)));
-    }
-
-    #[test]
-    fn a_model_too_large_to_train_whole_is_offered_an_adapter() {
-        let architecture = Preset::Small.architecture(100_000);
-        let whole = Plan::new(&architecture, &Load::at_least(&settings(), F32, 99), None);
-        let changes = settings_that_fit(
-            &architecture,
-            &settings(),
-            (F32, 99),
+        check(
+            Precision::F32,
             None,
-            whole.total() * 2 / 3,
+            [4, 4, 8].map(|bytes| bytes * parameters),
         );
-        let changes = changes.expect("an adapter fits");
-        assert_eq!(
-            changes[..2],
-            ["model.weights = \"bf16\"", "model.lora.rank = 16"]
+        check(
+            Precision::Bf16,
+            None,
+            [6, 4, 8].map(|bytes| bytes * parameters),
         );
+        check(Precision::Bf16, Some(100), [2 * parameters + 400, 400, 800]);
     }
 
     #[test]
     fn keys_and_values_are_two_vectors_a_layer_for_each_living_token_up_to_the_bound() {
-        let architecture = Preset::Tiny.architecture(300);
-        let load = Load::at_most(&settings(), F32, 99);
-        // 4 layers of 2 key-value heads of 32.
-        let expected = 4 * 2 * 4 * 2 * 32 * 8000;
-        assert_eq!(Plan::new(&architecture, &load, None).cache, expected);
-        assert_eq!(Plan::new(&architecture, &load, Some(77)).cache, 77);
+        let mut run = run(Preset::Tiny, 300);
+        run.settings.rollout.max_tokens = 1024;
+        // 16 blocks each: 4 layers of 2 key-value heads of 32, 64 tokens, and a margin.
+        let expected = 4 * 8 * 16 * (4 * 2 * 2 * 32 * 64 + 16);
+        assert_eq!(run.at_most().cache, expected);
+        run.settings.cache_bytes = Some(77);
+        assert_eq!(run.at_most().cache, 77);
+        // Few episodes fill no cache that was made for many.
+        run.settings.cache_bytes = None;
+        run.episodes = 2;
+        assert_eq!(run.at_most().cache, expected / 4);
     }
 
     #[test]
     fn what_fits_needs_no_change_and_what_does_not_gets_the_changes_that_suffice() {
-        let architecture = Preset::Small.architecture(4096);
-        let settings = settings();
-        let total = |settings: &Settings, limit| {
-            Plan::new(&architecture, &Load::at_most(settings, F32, 99), limit).total()
-        };
-        let whole = total(&settings, None);
-        let changes = |memory| settings_that_fit(&architecture, &settings, (F32, 99), None, memory);
-        assert_eq!(changes(whole), Some(vec![]));
-        let cache = changes(whole - (10 << 20)).expect("fewer keys and values");
-        assert_eq!(cache, ["engine.cache-gib = 0.03"]);
+        let run = run(Preset::Small, 4096);
+        let whole = run.at_most().total();
+        assert_eq!(run.settings_that_fit(whole), Some(vec![]));
+        let cache = run
+            .settings_that_fit(whole - (15 << 20))
+            .expect("fewer keys and values");
+        assert!(
+            cache.len() == 1 && cache[0].starts_with("engine.cache-gib = 0.0"),
+            "{cache:?}"
+        );
 
-        let mut checkpointed = settings.clone();
-        checkpointed.train.activation_checkpointing = true;
-        let computed_again = total(&checkpointed, None);
-        let fewer = changes(computed_again).expect("activations can be computed again");
-        assert_eq!(fewer, ["train.activation-checkpointing = true"]);
+        let mut checkpointed = run.clone();
+        checkpointed.settings.train.activation_checkpointing = true;
+        let computed_again = checkpointed.at_most().total();
+        let fewer = run.settings_that_fit(computed_again);
+        assert_eq!(
+            fewer,
+            Some(vec!["train.activation-checkpointing = true".to_owned()])
+        );
 
-        let shorter = changes(computed_again / 2).expect("shorter episodes");
+        let shorter = run
+            .settings_that_fit(computed_again / 2)
+            .expect("shorter episodes");
         let tokens = shorter
             .last()
             .and_then(|last| last.strip_prefix("rollout.max-tokens = "));
@@ -435,6 +440,20 @@ mod tests {
             .expect("a number");
         assert!((1..1000).contains(&tokens), "{shorter:?}");
 
-        assert_eq!(changes(1 << 20), None);
+        assert_eq!(run.settings_that_fit(1 << 20), None);
+    }
+
+    #[test]
+    fn weights_that_are_too_large_to_train_get_an_adapter_if_they_have_a_folder() {
+        let mut run = run(Preset::Small, 100_000);
+        run.settings.rollout.max_tokens = 64;
+        let memory = run.at_least().total() / 2;
+        assert_eq!(run.settings_that_fit(memory), None);
+        run.has_base = true;
+        let changes = run.settings_that_fit(memory).expect("an adapter is small");
+        assert_eq!(
+            changes[..2],
+            ["model.weights = \"bf16\"", "model.lora.rank = 16"]
+        );
     }
 }

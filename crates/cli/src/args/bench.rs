@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::StoredAs;
 use crate::config::Preset;
 
 #[derive(Debug, Subcommand)]
@@ -16,6 +17,8 @@ pub(crate) enum BenchCommand {
     Tree(BenchTree),
     /// Whole steps of a run: rollouts with tools, rewards, update
     Rollout(BenchRollout),
+    /// How speed and memory change with threads, batch, context and model: a table and a plot
+    Scale(BenchScale),
 }
 
 /// Whose speed is measured, and how.
@@ -30,6 +33,12 @@ pub(crate) struct BenchSubject {
     /// Tokens of a preset's vocabulary
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive)]
     pub(crate) vocabulary: usize,
+    /// What passes read the weights in
+    #[arg(long, default_value = "f32")]
+    pub(crate) weights: StoredAs,
+    /// Rank of a LoRA adapter that is trained instead of the weights; 0 is none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) lora_rank: usize,
     /// Threads; 0 is as many as the machine runs at once
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -138,6 +147,36 @@ pub(crate) struct BenchRollout {
     /// Print the outcome as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact bench scale --preset tiny --budget 1 --out scale")]
+pub(crate) struct BenchScale {
+    /// The model of all curves but that of models
+    #[arg(long, default_value = "small")]
+    pub(crate) preset: Preset,
+    /// Tokens of every model's vocabulary
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive)]
+    pub(crate) vocabulary: usize,
+    /// The most threads; 0 is as many as the machine runs at once
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// Seconds that all measurements together may take; the cheapest are made first
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = seconds)]
+    pub(crate) budget: f64,
+    /// Write scale.json, scale.md and scale.svg into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0);
+    number.ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -2,7 +2,7 @@
 
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 21] = [
     "",
     "data",
     "data make",
@@ -23,6 +23,7 @@ const PAGES: [&str; 20] = [
     "bench decode",
     "bench tree",
     "bench rollout",
+    "bench scale",
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.

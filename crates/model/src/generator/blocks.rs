@@ -5,7 +5,7 @@
 use crate::Architecture;
 
 /// Positions of one block.
-pub(super) const BLOCK: usize = 64;
+pub(crate) const BLOCK: usize = 64;
 /// What products may read behind the last row of their right side.
 const MARGIN: usize = 16;
 
@@ -29,7 +29,7 @@ pub struct CacheStats {
 
 /// Sizes of a block.
 #[derive(Clone, Copy)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     layers: usize,
     pub(super) kv_heads: usize,
     /// Numbers of one head.
@@ -37,7 +37,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn of(architecture: &Architecture) -> Self {
+    pub(crate) fn of(architecture: &Architecture) -> Self {
         Self {
             layers: architecture.layers,
             kv_heads: architecture.kv_heads,
@@ -45,7 +45,7 @@ impl Shape {
         }
     }
 
-    fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.layers * self.layer() + MARGIN
     }
 

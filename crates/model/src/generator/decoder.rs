@@ -10,6 +10,7 @@ use super::blocks::{BlockId, Cache};
 use super::linear::{Linear, Shared, gated};
 use crate::Model;
 use crate::numeric::rms_norm;
+use crate::profile::{Phase, Stopwatch};
 use crate::rotary::{Heads, Rotary, rotate_heads};
 
 /// Rows that a thread norms together: fewer are done before a second thread has heard of them.
@@ -110,6 +111,7 @@ impl<'m> Decoder<'m> {
     pub(super) fn new(model: &'m Model, positions: usize) -> Self {
         let a = &model.architecture;
         let (hidden, ffn) = (a.hidden_size, a.intermediate_size);
+        let mut watch = Stopwatch::start();
         let pack = |offset, outputs, inputs| Linear::new(model.matrix(offset, outputs, inputs));
         let layers = (model.layout().layers.iter())
             .map(|at| Layer {
@@ -120,11 +122,13 @@ impl<'m> Decoder<'m> {
                 down: pack(at.down, hidden, ffn),
             })
             .collect();
+        let head = Linear::new(model.head());
+        watch.lap_on_all(Phase::Packing);
         Self {
             model,
             rotary: Rotary::new(a, positions),
             layers,
-            head: Linear::new(model.head()),
+            head,
             rows: Rows::default(),
             meetings: Meetings::default(),
         }
@@ -152,9 +156,12 @@ impl<'m> Decoder<'m> {
         let Rows {
             x, normed, logits, ..
         } = &mut self.rows;
+        let mut watch = Stopwatch::start();
         norm(self.model, self.model.layout().norm, x, normed);
+        watch.lap_on_all(Phase::Norm);
         logits.resize(batch.rows() * self.head.outputs(), 0.0);
         self.head.apply(normed, None, logits);
+        watch.lap_on_all(Phase::Head);
         logits
     }
 
@@ -186,7 +193,9 @@ impl<'m> Decoder<'m> {
         let heads = heads(self.model, &self.rotary, layer);
         let (columns, rotated) = (heads.columns(), heads.rotated());
         let rows = &mut self.rows;
+        let mut watch = Stopwatch::start();
         norm(self.model, at.input_norm, &rows.x, &mut rows.normed);
+        watch.lap_on_all(Phase::Norm);
         let bias = at.qkv_bias.map(|bias| self.model.vector(bias, columns));
         (self.layers[layer].qkv).apply(&rows.normed, bias, &mut rows.projected);
         adapt(
@@ -196,6 +205,7 @@ impl<'m> Decoder<'m> {
             batch.rows(),
             &mut rows.projected,
         );
+        watch.lap_on_all(Phase::Qkv);
 
         let Batch {
             spans,
@@ -223,6 +233,7 @@ impl<'m> Decoder<'m> {
         for span in spans {
             cache.put_back(links[span.path.end - 1], std::mem::take(&mut span.data));
         }
+        watch.lap_on_all(Phase::Layout);
     }
 
     /// A layer's attention and feed-forward.
@@ -235,10 +246,14 @@ impl<'m> Decoder<'m> {
             rotated: &rows.rotated,
             positions: &batch.positions,
         };
+        let mut watch = Stopwatch::start();
         attend(queries, cache, layer, &self.meetings, &mut rows.attended);
+        watch.lap_on_all(Phase::Attention);
         weights.o.add(&rows.attended, &mut rows.x);
         adapt(self.model, at.o, &rows.attended, batch.rows(), &mut rows.x);
+        watch.lap_on_all(Phase::Output);
         norm(self.model, at.post_norm, &rows.x, &mut rows.normed);
+        watch.lap_on_all(Phase::Norm);
         let more = self.model.adapter.is_some().then(|| {
             rows.adapted.clear();
             (rows.adapted).resize(batch.rows() * 2 * weights.gate.outputs(), 0.0);
@@ -258,8 +273,10 @@ impl<'m> Decoder<'m> {
             more,
             &mut rows.gated,
         );
+        watch.lap_on_all(Phase::GateUp);
         weights.down.add(&rows.gated, &mut rows.x);
         adapt(self.model, at.down, &rows.gated, batch.rows(), &mut rows.x);
+        watch.lap_on_all(Phase::Down);
     }
 }
 

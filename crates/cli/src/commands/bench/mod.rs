@@ -4,6 +4,7 @@
 mod decode;
 mod measurement;
 mod rollout;
+mod scale;
 mod subject;
 mod train;
 mod tree;
@@ -20,6 +21,7 @@ pub(super) fn run(command: &BenchCommand) -> Result<Exit> {
         BenchCommand::Decode(arguments) => decode::run(arguments)?,
         BenchCommand::Tree(arguments) => tree::run(arguments)?,
         BenchCommand::Rollout(arguments) => rollout::run(arguments)?,
+        BenchCommand::Scale(arguments) => scale::run(arguments)?,
     }
     Ok(Exit::Done)
 }

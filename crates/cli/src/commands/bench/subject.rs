@@ -2,10 +2,13 @@
 //! rate of this machine's matrix products.
 
 use std::fs;
+use std::ops::Add;
 
 use anyhow::Result;
 use episode::Seed;
-use model::{Architecture, Flops, Keep, Model, OptimizerKind, TokenTree};
+use model::{
+    Adapter, Architecture, Flops, Keep, LoraConfig, Model, OptimizerKind, TokenTree, Weights,
+};
 use objective::{Target, TargetCounts};
 use train::{Batch, Held, Imitation, Learner, Load, Plan, Rollouts, Sample};
 
@@ -15,13 +18,24 @@ use crate::config::Engine;
 use crate::exit::UsageError;
 use crate::{clock, engine};
 
+/// What a model is made for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Purpose {
+    /// Its weights, or its adapter's, move.
+    Training,
+    /// It stands still.
+    Sampling,
+}
+
 /// A model under measurement.
 pub(super) struct Subject {
     pub(super) model: Model,
     pub(super) repetitions: usize,
     seed: Seed,
     pub(super) profiles: bool,
-    clock: train::Clock,
+    /// Bytes that there were before the model was made, where the system says.
+    memory: Option<u64>,
+    pub(super) clock: train::Clock,
     /// Operations a second of matrix products alone.
     gemm: f64,
 }
@@ -36,26 +50,46 @@ pub(super) struct Times {
 
 impl Subject {
     /// Takes the threads asked for, makes the model, and measures matrix products.
-    pub(super) fn new(arguments: &BenchSubject) -> Result<Self> {
+    pub(super) fn new(arguments: &BenchSubject, purpose: Purpose) -> Result<Self> {
         let architecture = architecture(arguments)?;
-        engine::start(&Engine {
+        let config = Engine {
             threads: arguments.threads,
             ..Engine::default()
-        })?;
+        };
+        engine::start(&config)?;
+        let memory = engine::memory(&config);
         let clock = clock::start();
         let seed = Seed(arguments.seed);
         let gemm = model::measure_gemm(&*clock);
-        let parameters = model::init(&architecture, seed.named("model").0);
-        let model = Model::new(architecture, parameters);
+        let model = random(architecture, arguments, &seed, purpose)?;
         eprintln!("{}", engine::chosen(&model));
         Ok(Self {
             model,
             repetitions: arguments.repetitions,
             profiles: arguments.profile,
+            memory,
             seed,
             clock,
             gemm,
         })
+    }
+
+    /// Bytes that learning from a batch takes, as counted beforehand; refused where there are
+    /// fewer.
+    pub(super) fn planned_bytes(&self, batch: &Batch, checkpointing: bool) -> Result<u64> {
+        let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+        let planned = Plan::new(&self.model.architecture, Held::of(&self.model), &load).total();
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        match self.memory {
+            Some(memory) if planned > memory => Err(UsageError(format!(
+                "this takes {:.1} GiB of memory, of {:.1} that there are\nhint: take fewer tokens, \
+                 a smaller model, or `--checkpointing`",
+                gib(planned),
+                gib(memory)
+            ))
+            .into()),
+            _ => Ok(planned),
+        }
     }
 
     /// Random tokens, the same for the same name.
@@ -106,8 +140,17 @@ impl Subject {
         let of = |sample: &Sample| {
             Flops::of_tree(&self.model.architecture, &sample.tree, sample.targets.len())
         };
-        let all = batch.samples.iter().map(of);
-        all.map(|flops| flops.with_backward().total()).sum()
+        let all: Flops = (batch.samples.iter().map(of)).fold(Flops::default(), Flops::add);
+        let adapter = self
+            .model
+            .adapter
+            .as_ref()
+            .map(|_| self.model.trained_len());
+        let tokens = batch.samples.iter().map(|sample| sample.tree.len()).sum();
+        match adapter {
+            Some(numbers) => all.with_backward_of_adapter(numbers, tokens).total(),
+            None => all.with_backward().total(),
+        }
     }
 
     /// The outcome of repetitions that took so many seconds each, once for `tokens` tokens and
@@ -129,6 +172,33 @@ impl Subject {
     }
 }
 
+/// A model of random weights, with a fresh adapter if one was asked for.
+fn random(
+    architecture: Architecture,
+    arguments: &BenchSubject,
+    seed: &Seed,
+    purpose: Purpose,
+) -> Result<Model> {
+    let parameters = model::init(&architecture, seed.named("model").0);
+    let precision = arguments.weights.into();
+    let weights = match (purpose, arguments.lora_rank) {
+        (Purpose::Training, 0) => Weights::trained(parameters, precision),
+        _ => Weights::frozen(parameters, precision),
+    };
+    let mut model = Model::new(architecture, weights);
+    if arguments.lora_rank > 0 {
+        let config = LoraConfig {
+            rank: arguments.lora_rank,
+            ..LoraConfig::default()
+        };
+        let seed = seed.named("adapter").0;
+        let adapter = Adapter::new(&config, &model.architecture, "random", seed);
+        let adapter = adapter.map_err(|error| UsageError(format!("`--lora-rank`: {error}")))?;
+        model.attach(adapter)?;
+    }
+    Ok(model)
+}
+
 fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
     let Some(path) = &arguments.config else {
         let preset = model::Preset::from(arguments.preset);
@@ -144,17 +214,6 @@ pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
     let keep = keep(checkpointing);
     let (optimizer, objective) = Default::default();
     Learner::new(model, optimizer, objective, keep)
-}
-
-/// Bytes that learning from a batch takes, as counted beforehand.
-pub(super) fn planned_bytes(model: &Model, batch: &Batch, checkpointing: bool) -> u64 {
-    let load = Load::of_batch(
-        batch,
-        Held::of(model),
-        keep(checkpointing),
-        OptimizerKind::Adamw,
-    );
-    Plan::new(&model.architecture, &load, None).total()
 }
 
 fn keep(checkpointing: bool) -> Keep {

@@ -3,21 +3,21 @@
 use anyhow::Result;
 
 use super::measurement::table;
-use super::subject::{self, Subject};
+use super::subject::{self, Purpose, Subject};
 use crate::args::BenchTrain;
 
 pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
     let sequences: Vec<Vec<u32>> = (0..arguments.batch)
         .map(|i| subject.tokens(&format!("sequence {i}"), arguments.tokens))
         .collect();
     let batch = subject::imitation(&sequences);
+    let planned = subject.planned_bytes(&batch, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
     let times = subject.repeat(|model| learner.update(model, &batch, None, 1.0));
 
     let tokens = arguments.batch * arguments.tokens;
     let mut measurement = subject.outcome(times, tokens, subject.training_flops(&batch));
-    let planned = subject::planned_bytes(&subject.model, &batch, arguments.checkpointing);
     measurement.planned_bytes = Some(planned);
     super::print(
         arguments.subject.json,

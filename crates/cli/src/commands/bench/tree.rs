@@ -6,12 +6,12 @@ use serde_json::json;
 use train::Batch;
 
 use super::measurement::{median, table};
-use super::subject::{self, Subject, Times};
+use super::subject::{self, Purpose, Subject, Times};
 use crate::args::BenchTree;
 use crate::engine;
 
 pub(super) fn run(arguments: &BenchTree) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
     let context = subject.tokens("context", arguments.context);
     let sequences: Vec<Vec<u32>> = (0..arguments.rollouts)
         .map(|i| {
@@ -22,6 +22,7 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let alone: Vec<&[Vec<u32>]> = sequences.chunks(1).collect();
     let shared = subject::rollouts(&[&sequences], context.len());
     let unshared = subject::rollouts(&alone, context.len());
+    let planned = subject.planned_bytes(&shared, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
     let mut step = |subject: &mut Subject, batch: &Batch| {
         subject.time(|model| learner.update(model, batch, None, 1.0))
@@ -50,7 +51,6 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     }
     let mut measurement = subject.outcome(times, tokens, flops);
     measurement.peak_bytes = peak_bytes;
-    let planned = subject::planned_bytes(&subject.model, &shared, arguments.checkpointing);
     measurement.planned_bytes = Some(planned);
 
     let mut json = measurement.to_json();

@@ -4,7 +4,7 @@
 use anyhow::Result;
 use objective::Algorithm;
 use serde_json::{Value, json};
-use train::{Load, Plan, Settings, settings_that_fit};
+use train::{Plan, PlannedRun, Settings};
 
 use crate::config::{Eval, RunConfig};
 use crate::engine;
@@ -24,30 +24,18 @@ pub(super) struct MemoryPlan {
 impl MemoryPlan {
     pub(super) fn new(config: &RunConfig, settings: Settings) -> Result<Self> {
         let (architecture, held) = Policy::plan(&config.model, config.chat.clone())?;
-        let training = match settings.objective.algorithm {
-            Algorithm::Sft => 0,
-            _ => settings.train.prompts_per_step * settings.rollout.group_size,
+        let run = PlannedRun {
+            architecture,
+            held,
+            has_base: config.model.path.is_some(),
+            episodes: episodes(config),
+            settings,
         };
-        let evaluation = match config.eval {
-            Eval {
-                greedy: false,
-                sampled: false,
-                ..
-            } => 0,
-            // All there are.
-            Eval { tasks: 0, .. } => usize::MAX,
-            Eval { tasks, .. } => tasks,
-        };
-        let episodes = training.max(evaluation);
-        let limit = engine::cache_limit(&config.engine).map(|bytes| bytes as u64);
         let memory = engine::memory(&config.engine);
-        let plan = |load: Load| Plan::new(&architecture, &load, limit);
-        let changes = memory.map(|memory| {
-            settings_that_fit(&architecture, &settings, (held, episodes), limit, memory)
-        });
+        let changes = memory.map(|memory| run.settings_that_fit(memory));
         Ok(Self {
-            least: plan(Load::at_least(&settings, held, episodes)),
-            most: plan(Load::at_most(&settings, held, episodes)),
+            least: run.at_least(),
+            most: run.at_most(),
             memory,
             changes: changes.unwrap_or_default(),
         })
@@ -138,10 +126,29 @@ impl MemoryPlan {
                 .to_owned();
         };
         let sets: Vec<String> = (changes.iter())
-            .map(|change| format!("--set {}", change.replace(' ', "")))
+            .map(|change| format!("--set {}", change.replace([' ', '"'], "")))
             .collect();
         format!("hint: it fits with `{}`", sets.join(" "))
     }
+}
+
+/// As many episodes as are ever to be sampled together.
+fn episodes(config: &RunConfig) -> usize {
+    let training = match config.objective.algorithm {
+        Algorithm::Sft => 0,
+        _ => config.train.prompts_per_step * config.rollout.group_size,
+    };
+    let evaluation = match config.eval {
+        Eval {
+            greedy: false,
+            sampled: false,
+            ..
+        } => 0,
+        // All there are.
+        Eval { tasks: 0, .. } => usize::MAX,
+        Eval { tasks, .. } => tasks,
+    };
+    training.max(evaluation)
 }
 
 /// A line of the plan.
