@@ -24,7 +24,7 @@ pub(super) struct Bound {
     /// Of the rate of its matrix products.
     pub(super) compute: f64,
     /// Of the rate at which it reads memory; a lower bound, since only weights, keys and values
-    /// are counted.
+    /// are counted, and more than 1 where a cache holds some of them.
     pub(super) bandwidth: f64,
 }
 

@@ -12,7 +12,7 @@ pub(super) fn markdown(
     machine: &Machine,
 ) -> String {
     let mut text = format!(
-        "{} threads, {}, {:.1} GB/s read from memory\n\n\
+        "{} threads, {}, {:.1} GB/s read from memory (more where caches help)\n\n\
          | work | factor | value | tokens/s | GFLOP/s | of products | peak MiB |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: |\n",
         machine.threads,
