@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-pub(crate) use self::bench::{BenchCommand, BenchDecode, BenchSubject, BenchTrain, BenchTree};
+pub(crate) use self::bench::{
+    BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
+};
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -31,7 +33,7 @@ pub(crate) enum Command {
     /// Make and check files of tasks
     #[command(subcommand)]
     Data(DataCommand),
-    /// Make and describe model folders
+    /// Make, merge and describe model folders
     #[command(subcommand)]
     Model(ModelCommand),
     /// Print, check and explain configs
@@ -59,9 +61,11 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  pact train runs/quickstart.toml --plan
   pact train runs/quickstart.toml --run out
   pact train runs/quickstart.toml --run out --resume
-  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json")]
+  pact train runs/quickstart.toml --set train.steps=2 --set objective.algorithm=grpo --json
+  pact train runs/quickstart.toml --run lora --set model.path=model --set model.lora.rank=8")]
 pub(crate) struct Train {
     /// The config, TOML; with `--resume` the run's own if not given
     #[arg(required_unless_present = "resume")]
@@ -75,7 +79,10 @@ pub(crate) struct Train {
     /// Go on where the run in this folder stopped, as if it never had
     #[arg(long, requires = "run")]
     pub(crate) resume: bool,
-    /// Print the outcome as one JSON object
+    /// Print how much memory the run takes instead of running it
+    #[arg(long, conflicts_with_all = ["resume", "run"])]
+    pub(crate) plan: bool,
+    /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -89,7 +96,7 @@ pub(crate) struct Subject {
     /// The tasks, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
-    /// A model folder whose model plays
+    /// A model folder whose model plays, or an adapter's
     #[arg(long, value_name = "DIR", required_unless_present = "policy")]
     pub(crate) model: Option<PathBuf>,
     /// Who plays instead: `replay:FILE`, expert traces, without limits on turns and tokens
@@ -243,7 +250,9 @@ pub(crate) struct DataCheck {
 pub(crate) enum ModelCommand {
     /// Write a folder with fresh weights
     Init(ModelInit),
-    /// Describe a model folder
+    /// Add an adapter's matrices to its base's weights, and write the sum as a model folder
+    Merge(ModelMerge),
+    /// Describe a model folder, or an adapter's
     #[command(after_long_help = "Examples:\n  pact model info model")]
     Info {
         /// The folder
@@ -258,20 +267,65 @@ pub(crate) enum ModelCommand {
 #[command(after_long_help = "\
 Examples:
   pact model init --preset tiny --out model
-  pact model init --preset tiny --tokenizer model --seed 1 --out another")]
+  pact model init --preset tiny --tokenizer model --seed 1 --out another
+  pact model init --config model/config.json --precision bf16 --out alike")]
 pub(crate) struct ModelInit {
     /// Its size
-    #[arg(long)]
-    pub(crate) preset: Preset,
+    #[arg(long, required_unless_present = "config")]
+    pub(crate) preset: Option<Preset>,
+    /// A `config.json` of the Hugging Face layout that says its size instead
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    pub(crate) config: Option<PathBuf>,
     /// A folder with its tokenizer and chat template, which are copied [default: pact's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
     /// The folder to write
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// What the weights are stored in
+    #[arg(long, default_value = "f32")]
+    pub(crate) precision: StoredAs,
     /// Where the weights' randomness comes from
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact model merge --model model --adapter lora/checkpoints/step-000002 --out merged
+  pact model merge --adapter lora/checkpoints/step-000002 --out rounded --precision bf16")]
+pub(crate) struct ModelMerge {
+    /// The base's folder [default: the one that the adapter names]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The adapter's folder, in PEFT's layout
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: PathBuf,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// What the weights are stored in
+    #[arg(long, default_value = "f32")]
+    pub(crate) precision: StoredAs,
+}
+
+/// What numbers are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoredAs {
+    /// As they are
+    F32,
+    /// Rounded to bfloat16
+    Bf16,
+}
+
+impl From<StoredAs> for model::Precision {
+    fn from(stored: StoredAs) -> Self {
+        match stored {
+            StoredAs::F32 => Self::F32,
+            StoredAs::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

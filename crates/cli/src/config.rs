@@ -80,6 +80,15 @@ pub(crate) struct Model {
     /// A folder with a fresh model's tokenizer and chat template; pact's own if not set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tokenizer: Option<PathBuf>,
+    /// What passes read the weights in: `bf16` takes half the memory and rounds them. The
+    /// arithmetic is f32 either way, and so are the copies that a full training moves and saves.
+    pub(crate) weights: model::Precision,
+    /// A LoRA adapter's folder, in PEFT's layout, to go on training on the weights of `path`. A
+    /// `path` may be such a folder too, if its base can be found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// A fresh LoRA adapter to train on the weights of `path`, which then stand still.
+    pub(crate) lora: model::LoraConfig,
 }
 
 /// The size of a fresh model.
@@ -239,8 +248,39 @@ impl RunConfig {
                 key: format!("model.{field}"),
                 problem: "is set beside `model.path`, expected only one of them".to_owned(),
             }),
-            _ => Ok(()),
+            _ => self.check_adapter(),
         }
+    }
+
+    fn check_adapter(&self) -> Result<(), Wrong> {
+        let model = &self.model;
+        let wrong = |field: &str, problem: &str| {
+            Err(Wrong {
+                key: format!("model.{field}"),
+                problem: problem.to_owned(),
+            })
+        };
+        let lora = model.lora.rank > 0;
+        if lora && model.adapter.is_some() {
+            return wrong(
+                "lora.rank",
+                "is set beside `model.adapter`, whose rank is its own, expected only one of them",
+            );
+        }
+        let field = match lora {
+            true => "lora.rank",
+            false => "adapter",
+        };
+        if (lora || model.adapter.is_some()) && model.path.is_none() {
+            return wrong(
+                field,
+                "is set without `model.path`, the weights to put it on",
+            );
+        }
+        if let Err(error) = model.lora.check() {
+            return Err(in_message("model.lora", &error.to_string()));
+        }
+        Ok(())
     }
 
     fn check_source(&self, key: &str, source: &Source) -> Result<(), Wrong> {
@@ -320,6 +360,11 @@ mod tests {
             "is [3, 2], expected [fewest, most] within 1..=6\nhint: the default is [2, 3]",
         );
         check(
+            "engine.memory-gib = -1",
+            "engine.memory-gib",
+            "is -1, expected a number from 0 up",
+        );
+        check(
             "[data.eval.stream]",
             "data.eval.stream",
             "never ends, expected `world` or `ftrl`",
@@ -328,6 +373,26 @@ mod tests {
             "model = { path = \"base\", preset = \"tiny\" }",
             "model.preset",
             "is set beside `model.path`, expected only one of them",
+        );
+        check(
+            "model.lora.rank = 4",
+            "model.lora.rank",
+            "is set without `model.path`, the weights to put it on",
+        );
+        check(
+            "[model]\npath = \"base\"\nadapter = \"a\"\nlora.rank = 4",
+            "model.lora.rank",
+            "is set beside `model.adapter`, whose rank is its own, expected only one of them",
+        );
+        check(
+            "model.lora.dropout = 0.25",
+            "model.lora.dropout",
+            "is 0.25, expected 0: dropout is not implemented",
+        );
+        check(
+            "model.lora.targets = []",
+            "model.lora.targets",
+            "is empty, expected the weights that have an adapter",
         );
         check(
             "train.inner-epochs = 0",

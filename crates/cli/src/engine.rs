@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use model::Instructions;
+use model::{Instructions, Model, Precision};
 
 use crate::config::Engine;
 use crate::exit::UsageError;
@@ -24,12 +24,18 @@ pub(crate) fn start(config: &Engine) -> Result<(), UsageError> {
     Ok(())
 }
 
-/// What [`start`] chose, in a line.
-pub(crate) fn chosen() -> String {
+/// What [`start`] chose, and what `model` is held in, in a line.
+pub(crate) fn chosen(model: &Model) -> String {
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "" } else { "s" };
     let instructions = Instructions::current().name();
-    format!("engine: {threads} thread{plural}, {instructions}, f32")
+    let weights = match model.weights.precision() {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+    };
+    let adapter = model.adapter.as_ref().map(|it| it.config.rank);
+    let adapter = adapter.map_or(String::new(), |rank| format!(", LoRA of rank {rank}"));
+    format!("engine: {threads} thread{plural}, {instructions}, {weights} weights{adapter}")
 }
 
 /// Threads that this process may run at once.
@@ -77,8 +83,17 @@ pub(crate) fn memory(config: &Engine) -> Option<u64> {
             .into_iter()
             .flatten()
             .min(),
-        gib => Some((gib * f64::from(1 << 30)) as u64),
+        gib => Some(bytes(gib)),
     }
+}
+
+/// Bytes that keys and values may take, if there is a bound.
+pub(crate) fn cache_limit(config: &Engine) -> Option<usize> {
+    (config.cache_gib > 0.0).then(|| bytes(config.cache_gib) as usize)
+}
+
+fn bytes(gib: f64) -> u64 {
+    (gib * f64::from(1 << 30)) as u64
 }
 
 fn machine_memory() -> Option<u64> {

@@ -32,15 +32,16 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
     let seed = Seed(config.seed).named("evaluation");
     let groups = if let Some(folder) = &subject.model {
         engine::start(&config.engine)?;
-        let policy = Policy::load(folder, config.chat)?;
+        let policy = Policy::load(folder, &config.model, config.chat)?;
         let mut limits = config.rollout;
         if mode == EvaluationMode::Greedy {
             limits.temperature = 0.0;
         }
         prompts::check(&policy.chat, &tasks, limits.max_prompt_tokens)?;
-        eprintln!("{}", engine::chosen());
+        eprintln!("{}", engine::chosen(&policy.model));
         let stops = policy.chat.stop_tokens();
-        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops);
+        let cache = engine::cache_limit(&config.engine);
+        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;
         roll_out(
             &mut player,
             &policy.chat,

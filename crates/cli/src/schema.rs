@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 /// The sources of config types, by the module that other modules name them by.
-const SOURCES: [(&str, &str); 10] = [
+const SOURCES: [(&str, &str); 12] = [
     ("", include_str!("config.rs")),
     ("env", include_str!("../../env/src/python/mod.rs")),
     ("world", include_str!("../../env/src/world/config.rs")),
@@ -12,8 +12,10 @@ const SOURCES: [(&str, &str); 10] = [
     ("rollout", include_str!("../../rollout/src/config.rs")),
     ("objective", include_str!("../../objective/src/config.rs")),
     ("objective", include_str!("../../objective/src/anneal.rs")),
+    ("model", include_str!("../../model/src/adapter.rs")),
     ("model", include_str!("../../model/src/optimizer.rs")),
     ("model", include_str!("../../model/src/schedule.rs")),
+    ("model", include_str!("../../model/src/shard.rs")),
     ("train", include_str!("../../train/src/config.rs")),
 ];
 
@@ -248,6 +250,7 @@ fn in_words(type_name: &str) -> &str {
         "bool" => "true or false",
         "String" => "text",
         "PathBuf" => "a path",
+        "Vec<Target>" => "a list of names",
         "[usize; 2]" => "two whole numbers",
         "[f32; 2]" => "two numbers",
         "[f64; 4]" => "four numbers",

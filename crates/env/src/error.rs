@@ -54,6 +54,9 @@ pub enum EnvError {
         /// What went wrong.
         problem: String,
     },
+    /// What tools are to see as today is no day.
+    #[error("`python.date` is `{0}`, expected a day as `YYYY-MM-DD`")]
+    Date(String),
     /// The tool world was asked for something that it cannot make.
     #[error("tool world: {problem}")]
     World {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use env::ftrl::{FtrlOptions, FtrlSuite, Row, check_file};
-use env::{Suite, load_traces, replay};
+use env::{Suite, load_traces};
 use episode::{Score, Trace};
 
 #[expect(
@@ -98,7 +98,7 @@ fn data_every_trace_replays_to_its_recorded_outputs() {
         let traces = traces_of(&file, &suite);
         let mut scores = Vec::new();
         for trace in &traces {
-            let report = replay(&suite, trace);
+            let report = suite.replay_as_recorded(trace).unwrap();
             assert_eq!(report.mismatches, [], "task {}", trace.task);
             if trace.answer.is_some() {
                 assert_eq!(report.score.metrics["solve-r"], 1.0, "task {}", trace.task);

@@ -238,6 +238,28 @@ fn a_replay_tells_what_a_tool_returned_instead() {
     );
 }
 
+#[test]
+fn a_recording_of_another_day_is_replayed_on_that_day() {
+    if !has_python() {
+        return;
+    }
+    let folder = Folder::new();
+    let city =
+        "def city(person):\n    import datetime\n    return f'{person} on {datetime.date.today()}'";
+    let country = "def country(city):\n    return 'Germany'";
+    let codes = json!({"city": city, "country": country}).to_string();
+    let path = folder.write("rows.jsonl", &[with("codes", json!(codes))]);
+    let check = |recorded: &str| {
+        let trace = recording(json!({"row": 0}), json!([0]), recorded);
+        let traces = folder.write("traces.jsonl", &[trace]);
+        let options = FtrlOptions::default();
+        check_file(&path, Some(&traces), options).unwrap().problems
+    };
+    assert_eq!(check("A on 2026-11-22"), [] as [String; 0]);
+    let problems = check("A on 2026-11-22, at noon");
+    assert!(problems[0].contains("A on 2025-01-01"), "{problems:?}");
+}
+
 fn task(id: &str, prompt: &str) -> Task {
     Task {
         id: id.to_owned(),

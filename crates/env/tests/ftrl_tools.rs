@@ -256,6 +256,37 @@ fn chance_and_the_order_of_sets_are_the_same_in_every_worker() {
     );
 }
 
+#[test]
+fn tools_see_the_day_that_the_config_says_whatever_they_ask() {
+    let source = "def f():\n    import time, datetime as d\n    from datetime import datetime, date, timedelta, timezone\n    \
+                  now = datetime.now()\n    yesterday = d.date.today() - timedelta(days=1)\n    \
+                  return [str(now), str(datetime.now(timezone.utc)), str(yesterday), time.ctime(), time.time(), \
+                  time.strftime('%d'), isinstance(now, date), isinstance(yesterday, date), \
+                  datetime.strptime('2024-02-29', '%Y-%m-%d') < now]";
+    let mut options = options();
+    options.python.date = "2026-11-22".to_owned();
+    let Some(suite) = load(&[row(&[("f", source)])], options) else {
+        return;
+    };
+    let observation = suite.open(&suite.tasks()[0]).call(&call("f", json!({})));
+    let expected = r#"["2026-11-22 00:00:00", "2026-11-22 00:00:00+00:00", "2026-11-21", "Sun Nov 22 00:00:00 2026", 1795305600.0, "22", true, true, true]"#;
+    assert_eq!(observation, returned(expected));
+}
+
+#[test]
+fn a_day_that_is_none_is_refused() {
+    for date in ["2026-02-29", "2026-13-01", "26-01-01", "today"] {
+        let mut options = options();
+        options.python.date = date.to_owned();
+        let file = NamedTempFile::new().unwrap();
+        let error = FtrlSuite::load(file.path(), options).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!("`python.date` is `{date}`, expected a day as `YYYY-MM-DD`")
+        );
+    }
+}
+
 /// Each call waits for the other's file to appear and would time out alone. Nothing can be
 /// written into a file by a tool, but an empty one can be made.
 #[test]

@@ -237,7 +237,7 @@ impl Preset {
     pub fn architecture(self, vocab_size: usize) -> Architecture {
         let (hidden, layers, heads, kv_heads, intermediate) = match self {
             Self::Tiny => (128, 4, 4, 2, 384),
-            Self::Small => (256, 6, 8, 4, 1024),
+            Self::Small => (256, 6, 8, 4, 768),
         };
         // Both spellings of the rotary base, so that every version of transformers, vLLM and
         // SGLang reads it.

@@ -241,7 +241,7 @@ fn to_rows(from: &[f32], stride: usize, at: usize, width: usize, rows: &mut [f32
 }
 
 /// Consecutive pieces of a slice, of these lengths.
-fn split<'a>(mut rest: &'a mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&'a mut [f32]> {
+fn split(mut rest: &mut [f32], lengths: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
     let piece = |length| {
         let (piece, after) = std::mem::take(&mut rest).split_at_mut(length);
         rest = after;

@@ -27,6 +27,12 @@ impl Buffers {
         buffer
     }
 
+    /// Numbers that there is room for in what is spare.
+    #[cfg(test)]
+    pub(crate) fn numbers(&self) -> usize {
+        self.spare.iter().map(Vec::capacity).sum()
+    }
+
     pub(crate) fn give(&mut self, buffer: Vec<f32>) {
         self.spare.push(buffer);
     }

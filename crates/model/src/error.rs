@@ -16,7 +16,7 @@ pub enum ModelError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// `config.json`, or a shard index, cannot be understood or asks for something that is not
+    /// `config.json`, `adapter_config.json` or a shard index cannot be understood or asks for something that is not
     /// implemented.
     #[error("`{}`: {what}\nhint: {hint}", path.display())]
     Config {
@@ -60,6 +60,33 @@ pub enum ModelError {
         /// What would do.
         expected: &'static str,
     },
+    /// An adapter that is put on nothing.
+    #[error("`targets` is empty, expected the weights that have an adapter")]
+    NoTargets,
+    /// An adapter's rank is larger than a weight's could ever be.
+    #[error(
+        "`rank` is {rank}, more than `{target}` of {rows}x{columns} can have\nhint: choose at \
+         most {}",
+        rows.min(columns)
+    )]
+    Rank {
+        /// What was asked for.
+        rank: usize,
+        /// The weight.
+        target: &'static str,
+        /// Its rows.
+        rows: usize,
+        /// Its columns.
+        columns: usize,
+    },
+    /// An adapter is put on weights that are not those it was trained on.
+    #[error(
+        "the adapter was trained on other weights than these\nhint: its base is called `{base}`"
+    )]
+    OtherBase {
+        /// Name or path of the adapter's own base.
+        base: String,
+    },
     /// A set of vector instructions that this machine does not have.
     #[error("`{found}` is no set of instructions of this machine, expected one of {expected}")]
     Instructions {
@@ -67,6 +94,24 @@ pub enum ModelError {
         found: String,
         /// The names that would do.
         expected: String,
+    },
+    /// The key-value cache cannot hold one sequence.
+    #[error(
+        "a sequence of {tokens} tokens needs {:.4} GiB of key-value cache, but \
+         `engine.cache-gib` allows {:.4}\nhint: raise `engine.cache-gib`{}",
+        gib(*needed),
+        gib(*allowed),
+        or_shorter(*fitting)
+    )]
+    Cache {
+        /// The longest sequence.
+        tokens: usize,
+        /// Bytes that it needs.
+        needed: usize,
+        /// Bytes that there may be.
+        allowed: usize,
+        /// The longest sequence that they could hold.
+        fitting: usize,
     },
     /// An optimiser state does not belong to this model or optimiser.
     #[error(
@@ -101,10 +146,22 @@ impl ModelError {
     }
 }
 
+fn gib(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
+
+fn or_shorter(fitting: usize) -> String {
+    match fitting {
+        0 => String::new(),
+        _ => format!(", or set `rollout.max-tokens` below {fitting}"),
+    }
+}
+
 fn hint_of(source: &std::io::Error) -> &'static str {
     match source.kind() {
         std::io::ErrorKind::NotFound => {
-            "\nhint: check that the folder is a complete Hugging Face model folder"
+            "\nhint: check that the folder is complete: a model's in the Hugging Face layout, or an \
+             adapter's in PEFT's"
         }
         std::io::ErrorKind::StorageFull => {
             "\nhint: free some disk space; the files that were there are unchanged"

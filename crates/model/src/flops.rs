@@ -56,6 +56,17 @@ impl Flops {
         }
     }
 
+    /// This forward pass over `tokens` tokens and its backward pass where only an adapter of
+    /// `numbers` numbers is trained: weights that stand still have no gradient, and each of the
+    /// adapter's numbers is multiplied once a token in each of its three products.
+    pub fn with_backward_of_adapter(self, numbers: usize, tokens: usize) -> Self {
+        Self {
+            linear: 2.0 * self.linear + 6.0 * numbers as f64 * tokens as f64,
+            attention: 3.0 * self.attention,
+            head: 2.0 * self.head,
+        }
+    }
+
     /// All parts together.
     pub fn total(self) -> f64 {
         self.linear + self.attention + self.head
@@ -109,6 +120,9 @@ mod tests {
         assert_eq!(flops.attention, (2 * 2 * 4 * 128 * 6) as f64);
         assert_eq!(flops.head, (2 * 128 * 100 * 2) as f64);
         assert_eq!(flops.with_backward().total(), 3.0 * flops.total());
+        let adapter = flops.with_backward_of_adapter(10, 3);
+        assert_eq!(adapter.linear, 2.0 * flops.linear + 180.0);
+        assert_eq!(adapter.head, 2.0 * flops.head);
     }
 
     #[test]

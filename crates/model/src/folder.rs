@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
 use crate::error::ModelError;
-use crate::parameters::{ParameterSpec, Parameters};
-use crate::shard::{self, Precision, Staged, Tensor};
+use crate::parameters::{Layout, ParameterSpec, Parameters};
+use crate::shard::{Number, Precision, Shard, Staged, Tensor};
+use crate::weights::{Rounded, Weights};
 
 const CONFIG: &str = "config.json";
 const SINGLE: &str = "model.safetensors";
@@ -26,20 +27,49 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Reads a decoder and its weights. Memory: the weights as `f32`, and one shard's bytes at a
-/// time.
+/// Reads a decoder and its weights in f32. Memory: theirs, and a small piece of a file.
 pub fn load(folder: &Path) -> Result<(Architecture, Parameters), ModelError> {
+    let architecture = load_architecture(folder)?;
+    let (layout, data) = read(folder, &architecture)?;
+    Ok((architecture, Parameters { layout, data }))
+}
+
+/// Reads a decoder and weights that stand still, held in `precision`. Memory: theirs in that
+/// precision, and a small piece of a file.
+pub fn load_frozen(
+    folder: &Path,
+    precision: Precision,
+) -> Result<(Architecture, Weights), ModelError> {
+    match precision {
+        Precision::F32 => load(folder).map(|(a, parameters)| (a, Weights::F32(parameters))),
+        Precision::Bf16 => {
+            let architecture = load_architecture(folder)?;
+            let (layout, data) = read(folder, &architecture)?;
+            let rounded = Rounded::new(layout, data);
+            Ok((architecture, Weights::Bf16(rounded)))
+        }
+    }
+}
+
+/// Reads a decoder without its weights.
+pub fn load_architecture(folder: &Path) -> Result<Architecture, ModelError> {
     let path = folder.join(CONFIG);
     let text = fs::read_to_string(&path).map_err(ModelError::file("read", &path))?;
-    let architecture = Architecture::from_json(&text, &path)?;
-    let mut loading = Loading::new(&architecture);
+    Architecture::from_json(&text, &path)
+}
+
+/// Reads the weights of a folder, laid out as the architecture says.
+fn read<T: Number>(
+    folder: &Path,
+    architecture: &Architecture,
+) -> Result<(Arc<Layout>, Vec<T>), ModelError> {
+    let mut loading = Loading::new(architecture);
     let mut shards = shards(folder)?;
     for shard in &shards {
         loading.read(shard)?;
     }
     let last = shards.pop().unwrap_or_else(|| folder.join(INDEX));
-    let parameters = loading.finish(&last)?;
-    Ok((architecture, parameters))
+    loading.finish(&last)
 }
 
 /// Writes a decoder and its weights, in shards of at most `max_shard_bytes` where one file
@@ -61,7 +91,7 @@ pub fn save(
             .iter()
             .map(|spec| (spec.name.as_str(), tensor(spec, parameters, precision)));
         // transformers refuses a file that does not name a framework.
-        staged.tensors(name, tensors.collect(), &[("format", "pt".into())])?;
+        staged.tensors(name, tensors.collect(), ("format", "pt".into()))?;
     }
     if groups.len() > 1 {
         staged.text(
@@ -104,50 +134,50 @@ fn shards(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
 }
 
 /// Weights being filled from one shard after another.
-struct Loading<'a> {
+struct Loading<'a, T> {
     architecture: &'a Architecture,
-    parameters: Parameters,
+    layout: Arc<Layout>,
+    data: Vec<T>,
     /// Position in the layout's specs of each name not yet found.
     missing: HashMap<String, usize>,
-    /// A tied model's own copy of its head, with its file.
-    copied_head: Option<(PathBuf, Vec<f32>)>,
+    /// The file with a tied model's own copy of its head.
+    copied_head: Option<PathBuf>,
 }
 
-impl<'a> Loading<'a> {
+impl<'a, T: Number> Loading<'a, T> {
     fn new(architecture: &'a Architecture) -> Self {
-        let parameters = Parameters::zeros(architecture);
-        let specs = parameters.layout.specs().iter().enumerate();
-        let missing = specs
-            .map(|(position, spec)| (spec.name.clone(), position))
-            .collect();
+        let layout = Arc::new(Layout::new(architecture));
+        let specs = layout.specs().iter().enumerate();
         Self {
             architecture,
-            parameters,
-            missing,
+            missing: specs
+                .map(|(position, spec)| (spec.name.clone(), position))
+                .collect(),
+            data: vec![T::default(); layout.len],
+            layout,
             copied_head: None,
         }
     }
 
     fn read(&mut self, path: &Path) -> Result<(), ModelError> {
-        let bytes = fs::read(path).map_err(ModelError::file("read", path))?;
-        for (name, tensor) in shard::parse(&bytes, path)?.iter() {
-            self.take(name, &tensor, path)?;
+        let mut shard = Shard::open(path)?;
+        for name in shard.names() {
+            self.take(&name, &mut shard)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, name: &str, tensor: &TensorView<'_>, path: &Path) -> Result<(), ModelError> {
+    fn take(&mut self, name: &str, shard: &mut Shard) -> Result<(), ModelError> {
         if let Some(position) = self.missing.remove(name) {
-            let spec = &self.parameters.layout.specs()[position];
-            check_shape(name, tensor, &spec.shape, path)?;
-            return decode(name, tensor, &mut self.parameters.data[spec.range()], path);
+            let spec = &self.layout.specs()[position];
+            check_shape(name, shard, &spec.shape)?;
+            return shard.read(name, &mut self.data[spec.range()]);
         }
         if self.architecture.tied && name == HEAD {
             let shape = [self.architecture.vocab_size, self.architecture.hidden_size];
-            check_shape(name, tensor, &shape, path)?;
-            let mut head = vec![0.0; shape.iter().product()];
-            decode(name, tensor, &mut head, path)?;
-            self.copied_head = Some((path.into(), head));
+            check_shape(name, shard, &shape)?;
+            // The embedding may come later; the two are compared at the end.
+            self.copied_head = Some(shard.path.clone());
             return Ok(());
         }
         // Older files carry the rotary frequencies, which follow from the configuration.
@@ -155,7 +185,7 @@ impl<'a> Loading<'a> {
             return Ok(());
         }
         Err(ModelError::Tensor {
-            path: path.into(),
+            path: shard.path.clone(),
             tensor: name.into(),
             what: "is not a parameter of this architecture, or is there twice".into(),
             hint: "check that config.json belongs to these weights".into(),
@@ -163,7 +193,7 @@ impl<'a> Loading<'a> {
     }
 
     /// `last` names the file that an error about something missing points to.
-    fn finish(self, last: &Path) -> Result<Parameters, ModelError> {
+    fn finish(self, last: &Path) -> Result<(Arc<Layout>, Vec<T>), ModelError> {
         // The first in the layout's order, so that the message is the same every time.
         if let Some((name, _)) = self.missing.iter().min_by_key(|(_, position)| **position) {
             return Err(ModelError::Tensor {
@@ -178,11 +208,16 @@ impl<'a> Loading<'a> {
                 .into(),
             });
         }
-        if let Some((path, head)) = self.copied_head {
-            let embed = self.parameters.layout.embed;
-            if head != self.parameters.data[embed..embed + head.len()] {
+        if let Some(path) = &self.copied_head {
+            let embedding = &self.data[self.layout.embed..];
+            let mut equal = true;
+            Shard::open(path)?.visit(HEAD, |at, numbers| {
+                let pairs = numbers.iter().zip(&embedding[at..]);
+                equal &= pairs.into_iter().all(|(&n, &e)| T::from_f32(n) == e);
+            })?;
+            if !equal {
                 return Err(ModelError::Tensor {
-                    path,
+                    path: path.clone(),
                     tensor: HEAD.into(),
                     what: "differs from the embedding, though config.json ties them".into(),
                     hint: "set `tie_word_embeddings` to false in config.json to keep the head"
@@ -190,38 +225,20 @@ impl<'a> Loading<'a> {
                 });
             }
         }
-        Ok(self.parameters)
+        Ok((self.layout, self.data))
     }
 }
 
-fn check_shape(
-    name: &str,
-    tensor: &TensorView<'_>,
-    expected: &[usize],
-    path: &Path,
-) -> Result<(), ModelError> {
-    if tensor.shape() == expected {
+fn check_shape(name: &str, shard: &Shard, expected: &[usize]) -> Result<(), ModelError> {
+    let found = shard.shape(name);
+    if found == expected {
         return Ok(());
     }
     Err(ModelError::Tensor {
-        path: path.into(),
+        path: shard.path.clone(),
         tensor: name.into(),
-        what: format!("has shape {:?}, expected {expected:?}", tensor.shape()),
+        what: format!("has shape {found:?}, expected {expected:?}"),
         hint: "check that config.json belongs to these weights".into(),
-    })
-}
-
-fn decode(
-    name: &str,
-    tensor: &TensorView<'_>,
-    out: &mut [f32],
-    path: &Path,
-) -> Result<(), ModelError> {
-    shard::decode(tensor, out).map_err(|dtype| ModelError::Tensor {
-        path: path.into(),
-        tensor: name.into(),
-        what: format!("is stored as {dtype:?}, expected F32, BF16 or F16"),
-        hint: "convert the weights to bf16 or f32".into(),
     })
 }
 

@@ -1,43 +1,48 @@
-//! Sampling: many sequences step together over a key-value cache. A prompt that several
-//! sequences share is stored and computed once; a sequence's cache lives on between its turns.
+//! Sampling: many sequences step together over a key-value cache. What sequences have in common
+//! is stored, computed and read once, and kept between their turns as long as there is room.
 //!
-//! What a sequence samples depends on its own tokens and seed alone, to the last bit: prompts
-//! and observations are computed by sequence, and single steps in tiles of one fixed height.
+//! What a sequence samples depends on its own tokens and seed alone, to the last bit: not on
+//! what else is in the batch, on the number of threads, or on what the cache had to give up.
+
+mod attend;
+mod blocks;
+mod decoder;
+mod linear;
+mod room;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock, Weak};
 
-use crate::instructions::vectorised;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use crate::Model;
-use crate::numeric::{add, add_scaled, exp_shifted, fma, max, rms_norm, swiglu};
-use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
-use crate::rotary::Rotary;
-use crate::sampling::{Sampling, rng, sample};
+use crate::profile::{Phase, Stopwatch};
+use crate::sampling::{Sampling, choose, draw, rng};
+use crate::{Model, ModelError};
+use blocks::{BlockId, Cache, common_prefix};
+use decoder::{Batch, Decoder};
 
-/// How many threads one call uses.
-#[derive(Clone, Copy, PartialEq)]
-enum Threads {
-    One,
-    All,
-}
+pub use blocks::CacheStats;
+pub(crate) use blocks::{BLOCK, Shape};
 
-/// Rows of one decoding tile; missing ones are zeros, so that every product has one shape.
-const TILE: usize = 16;
-/// Rows of a prompt or observation that are computed together.
-const SPAN: usize = 64;
-/// Longer prompts are computed one after another with all threads, shorter ones side by side.
-const LONG: usize = 1024;
+/// Rows of prompts and observations that go through the layers together.
+const ROWS: usize = 512;
+/// A sequence waits for another one's block if that saves it this many tokens.
+const WORTH_WAITING: usize = 16;
 
 /// Samples from a model whose weights stand still meanwhile.
 pub struct Generator<'m> {
     decoder: Decoder<'m>,
     sampling: Sampling,
     stop_tokens: Vec<u32>,
-    prompts: Vec<Weak<Prompt>>,
+    positions: usize,
+    cache: Cache,
     sequences: BTreeMap<usize, Sequence>,
+    /// Turns begun so far.
+    begun: u64,
+    batch: Batch,
+    /// Names of sequences, the earliest turn first, while a step goes through them.
+    order: Vec<usize>,
+    choices: Vec<Choice>,
 }
 
 /// A turn that ended.
@@ -53,28 +58,34 @@ pub struct Sampled {
     pub stopped: bool,
 }
 
-/// What the sequences of a group begin with, computed before their first step.
-struct Prompt {
-    tokens: Vec<u32>,
-    cache: OnceLock<Cache>,
-}
-
 struct Sequence {
-    prompt: Arc<Prompt>,
-    own: Cache,
-    /// Tokens that the caches hold.
-    cached: Vec<u32>,
+    /// All that is known.
+    tokens: Vec<u32>,
+    /// Tokens, from the first on, whose keys and values `path` holds.
+    computed: usize,
+    /// The most that it ever held of these tokens.
+    reached: usize,
+    path: Vec<BlockId>,
     turn: Option<Turn>,
 }
 
 struct Turn {
-    /// Known but not yet computed; never empty.
-    pending: Vec<u32>,
+    /// Turns that began earlier have smaller ones.
+    order: u64,
+    /// Whether it advances, rather than waits for room in the cache.
+    live: bool,
     rng: ChaCha8Rng,
+    /// Tokens before it.
+    start: usize,
     limit: usize,
-    tokens: Vec<u32>,
     logprobs: Vec<f32>,
-    done: Option<bool>,
+}
+
+/// One row's draw from [0, 1), and what it led to.
+struct Choice {
+    drawn: f64,
+    token: u32,
+    logprob: f32,
 }
 
 impl<'m> Generator<'m> {
@@ -89,515 +100,315 @@ impl<'m> Generator<'m> {
             decoder: Decoder::new(model, positions),
             sampling,
             stop_tokens: stop_tokens.to_vec(),
-            prompts: Vec::new(),
+            positions,
+            cache: Cache::new(Shape::of(&model.architecture)),
             sequences: BTreeMap::new(),
+            begun: 0,
+            batch: Batch::default(),
+            order: Vec::new(),
+            choices: Vec::new(),
         }
+    }
+
+    /// Keeps the cache within `bytes`. What does not fit is given up and computed again when it
+    /// is needed, first that of sequences between their turns; then turns wait, the latest
+    /// first. Refuses a limit that could not hold one sequence.
+    pub fn bounded(mut self, bytes: usize) -> Result<Self, ModelError> {
+        let block = self.cache.shape.bytes();
+        let needed = self.positions.div_ceil(BLOCK);
+        if bytes / block < needed {
+            return Err(ModelError::Cache {
+                tokens: self.positions,
+                needed: needed * block,
+                allowed: bytes,
+                fitting: bytes / block * BLOCK,
+            });
+        }
+        self.cache.limit = Some(bytes / block);
+        Ok(self)
+    }
+
+    /// What the cache holds and has done.
+    pub fn stats(&self) -> CacheStats {
+        self.cache.stats()
     }
 
     /// Starts a turn of at most `limit` tokens of the sequence called `sequence`, after
-    /// `context`, all of its tokens so far. What its cache already holds is not computed again.
+    /// `context`, all of its tokens so far. What the cache holds of it is not computed again.
     pub fn begin(&mut self, sequence: usize, context: &[u32], limit: usize, seed: u64) {
         assert!(!context.is_empty() && limit > 0, "a turn follows a token");
-        let known = self.sequences.remove(&sequence);
-        let fits = |s: &Sequence| context.starts_with(&s.cached) && context.len() > s.cached.len();
-        let mut state = known.filter(fits).unwrap_or_else(|| {
-            let shared = &context[..context.len() - 1];
-            Sequence {
-                prompt: self.prompt(shared),
-                own: Cache::new(&self.decoder, shared.len()),
-                cached: shared.to_vec(),
-                turn: None,
-            }
-        });
-        state.turn = Some(Turn {
-            pending: context[state.cached.len()..].to_vec(),
-            rng: rng(seed),
-            limit,
+        assert!(
+            context.len() + limit <= self.positions,
+            "a sequence stays within the positions that its generator was made for"
+        );
+        self.pause(sequence);
+        let state = self.sequences.entry(sequence).or_insert(Sequence {
             tokens: Vec::new(),
+            computed: 0,
+            reached: 0,
+            path: Vec::new(),
+            turn: None,
+        });
+        // The last token is always computed: what follows it is to be predicted.
+        let known = common_prefix(&state.tokens, context).min(context.len() - 1);
+        state.reached = state.reached.min(known);
+        state.keep(known, &mut self.cache);
+        state.tokens.clear();
+        state.tokens.extend_from_slice(context);
+        state.turn = Some(Turn {
+            order: self.begun,
+            live: false,
+            rng: rng(seed),
+            start: context.len(),
+            limit,
             logprobs: Vec::new(),
-            done: None,
         });
-        self.sequences.insert(sequence, state);
+        self.begun += 1;
     }
 
-    /// The shared prompt of these tokens: the one that a living sequence has, or a new one.
-    fn prompt(&mut self, tokens: &[u32]) -> Arc<Prompt> {
-        self.prompts.retain(|prompt| prompt.strong_count() > 0);
-        let mut known = self.prompts.iter().filter_map(Weak::upgrade);
-        if let Some(prompt) = known.find(|known| known.tokens == tokens) {
-            return prompt;
-        }
-        let prompt = Arc::new(Prompt {
-            tokens: tokens.to_vec(),
-            cache: OnceLock::new(),
-        });
-        self.prompts.push(Arc::downgrade(&prompt));
-        prompt
-    }
-
-    /// Computes the prompts that are new.
-    fn compute_prompts(&self) {
-        let known = self.prompts.iter().filter_map(Weak::upgrade);
-        let new = known.filter(|prompt| prompt.cache.get().is_none());
-        let (long, short): (Vec<_>, Vec<_>) = new.partition(|p| p.tokens.len() > LONG);
-        let compute = |prompt: &Arc<Prompt>, threads| {
-            prompt.cache.get_or_init(|| {
-                let mut cache = Cache::new(&self.decoder, 0);
-                self.decoder
-                    .extend(None, &mut cache, &prompt.tokens, threads);
-                cache
-            });
-        };
-        short.par_iter().for_each(|p| compute(p, Threads::One));
-        long.iter().for_each(|p| compute(p, Threads::All));
-    }
-
-    /// Every turn in progress advances by one token; returns those that ended, by sequence.
+    /// Turns in progress advance by one token, but for those that wait for room; returns those
+    /// that ended, by sequence.
     pub fn step(&mut self) -> Vec<Sampled> {
-        self.compute_prompts();
-        let (decoder, sampling, stops) = (&self.decoder, &self.sampling, &self.stop_tokens);
-        let mut live: Vec<&mut Sequence> = (self.sequences.values_mut())
-            .filter(|s| s.turn.is_some())
-            .collect();
-        live.par_iter_mut().for_each(|s| s.catch_up(decoder));
-        live.par_chunks_mut(TILE).for_each(|tile| {
-            let mut logits = decoder.step(tile);
-            let vocab = decoder.model.architecture.vocab_size;
-            for (s, logits) in tile.iter_mut().zip(logits.chunks_exact_mut(vocab)) {
-                let turn = s.turn.as_mut().expect("only live sequences are stepped");
-                let (token, logprob) = sample(logits, sampling, &mut turn.rng);
-                turn.take(token, logprob, stops);
+        // On a thread of the pool: from outside, each of the many parallel loops would have to
+        // wake it up.
+        rayon::scope(|_| {
+            self.admit();
+            self.catch_up();
+            self.sample();
+            self.ended()
+        })
+    }
+
+    /// Forgets a sequence, and what no other one shares with it.
+    pub fn release(&mut self, sequence: usize) {
+        self.pause(sequence);
+        if let Some(mut state) = self.sequences.remove(&sequence) {
+            state.keep(0, &mut self.cache);
+        }
+    }
+
+    /// Lists the sequences that advance.
+    fn list_live(&mut self) {
+        self.list(|turn| turn.live);
+    }
+
+    /// Lists the sequences with such turns, the earliest first.
+    fn list(&mut self, such: impl Fn(&Turn) -> bool) {
+        let (order, sequences) = (&mut self.order, &self.sequences);
+        order.clear();
+        order.extend(
+            (sequences.iter())
+                .filter(|(_, state)| state.turn.as_ref().is_some_and(&such))
+                .map(|(&name, _)| name),
+        );
+        order.sort_unstable_by_key(|name| sequences[name].turn.as_ref().map(|turn| turn.order));
+    }
+
+    /// Computes all tokens of the advancing sequences but the last of each.
+    fn catch_up(&mut self) {
+        loop {
+            self.batch.clear();
+            self.list_live();
+            for i in 0..self.order.len() {
+                self.plan(self.order[i]);
             }
-        });
+            if self.batch.rows() == 0 {
+                return;
+            }
+            self.decoder.fill(&mut self.batch, &mut self.cache);
+            self.settle();
+        }
+    }
+
+    /// Finds what there is of a sequence's late tokens, and adds to the batch what is missing,
+    /// as far as there is room in it.
+    fn plan(&mut self, name: usize) {
+        while let Some(state) = live(&mut self.sequences, name) {
+            let late = &state.tokens[state.computed..state.tokens.len() - 1];
+            if late.is_empty() {
+                return;
+            }
+            let place = state.computed % BLOCK;
+            let count = late.len().min(BLOCK - place);
+            if state.lacks_block() {
+                let parent = state.path.last().copied();
+                if count == BLOCK
+                    && let Some(id) = self.cache.full(parent, &late[..BLOCK])
+                {
+                    self.cache.hold(id);
+                    state.path.push(id);
+                    state.advance(BLOCK);
+                    continue;
+                }
+                let likeness = self.cache.likeness(parent, late);
+                if likeness.coming >= likeness.ready.1 + WORTH_WAITING
+                    || self.batch.rows() + count > ROWS
+                    || !self.open_block(name)
+                {
+                    return;
+                }
+                self.begin_alike(name);
+                continue;
+            }
+            if self.batch.rows() + count > ROWS {
+                return;
+            }
+            let first = state.computed;
+            let late = &late[..count];
+            self.batch.push(name, late, first, &state.path);
+            self.cache.extend(state.last_block(), late);
+            self.cache.stats.recomputed_tokens += state.advance(count);
+        }
+    }
+
+    /// Takes over what the first tokens of a sequence's new block have in common with another.
+    fn begin_alike(&mut self, name: usize) {
+        let state = live(&mut self.sequences, name).expect("only live sequences get blocks");
+        let late = &state.tokens[state.computed..state.tokens.len() - 1];
+        let id = state.last_block();
+        let parent = state.path.len().checked_sub(2).map(|at| state.path[at]);
+        let (from, count) = self.cache.likeness(parent, late).ready;
+        if count > 0 {
+            self.cache.copy(from, id, count);
+            state.advance(count);
+        }
+    }
+
+    /// One token of every advancing sequence.
+    fn sample(&mut self) {
+        self.batch.clear();
+        self.list_live();
+        for i in 0..self.order.len() {
+            let name = self.order[i];
+            if live(&mut self.sequences, name).is_some_and(|state| state.lacks_block()) {
+                self.open_block(name);
+            }
+        }
+        self.list_live();
+        let sequences = &mut self.sequences;
+        // Sequences that share blocks side by side.
+        (self.order).sort_unstable_by(|a, b| sequences[a].path.cmp(&sequences[b].path));
+        self.choices.clear();
+        for name in &self.order {
+            let state = sequences.get_mut(name).expect("only sequences are listed");
+            let (first, path) = (state.computed, &state.path);
+            self.batch.push(*name, &state.tokens[first..], first, path);
+            (self.cache).extend(state.last_block(), &state.tokens[first..]);
+            self.cache.stats.recomputed_tokens += state.advance(1);
+            let turn = state.turn.as_mut().expect("only turns advance");
+            self.choices.push(Choice {
+                drawn: draw(&self.sampling, &mut turn.rng),
+                token: 0,
+                logprob: 0.0,
+            });
+        }
+        if self.order.is_empty() {
+            return;
+        }
+        let vocabulary = self.decoder.model.architecture.vocab_size;
+        let logits = self.decoder.predict(&mut self.batch, &mut self.cache);
+        let sampling = &self.sampling;
+        let mut watch = Stopwatch::start();
+        (logits.par_chunks_mut(vocabulary), &mut self.choices)
+            .into_par_iter()
+            .for_each(|(logits, choice)| {
+                (choice.token, choice.logprob) = choose(logits, sampling, choice.drawn);
+            });
+        watch.lap_on_all(Phase::Sampling);
+        self.settle();
+        for (name, choice) in self.order.iter().zip(&self.choices) {
+            let state = (self.sequences.get_mut(name)).expect("only sequences are listed");
+            state.tokens.push(choice.token);
+            let turn = state.turn.as_mut().expect("only turns advance");
+            turn.logprobs.push(choice.logprob);
+        }
+    }
+
+    /// The batch's tokens are computed. A block that has become what another one is gives way.
+    fn settle(&mut self) {
+        for span in &self.batch.spans {
+            self.cache.finish(self.batch.block(span));
+        }
+        for span in &self.batch.spans {
+            let id = self.batch.block(span);
+            if let Some(twin) = self.cache.twin(id) {
+                let state = (self.sequences.get_mut(&span.sequence))
+                    .expect("only sequences are in a batch");
+                state.path[span.path.len() - 1] = twin;
+                self.cache.hold(twin);
+                self.cache.let_go(id, true);
+            }
+        }
+    }
+
+    /// Hands over the turns that are done.
+    fn ended(&mut self) -> Vec<Sampled> {
         let mut ended = Vec::new();
         for (&sequence, state) in &mut self.sequences {
-            let done = |turn: &mut Turn| turn.done.is_some();
-            if let Some(turn) = state.turn.take_if(done) {
-                ended.push(Sampled {
-                    sequence,
-                    tokens: turn.tokens,
-                    logprobs: turn.logprobs,
-                    stopped: turn.done == Some(true),
-                });
+            let Some(turn) = &state.turn else { continue };
+            let tokens = &state.tokens[turn.start..];
+            let stopped = tokens.last().is_some_and(|t| self.stop_tokens.contains(t));
+            if !stopped && tokens.len() < turn.limit {
+                continue;
             }
+            let tokens = tokens.to_vec();
+            let turn = state.turn.take().expect("it was just there");
+            if turn.live {
+                self.cache.rest(&state.path);
+            }
+            ended.push(Sampled {
+                sequence,
+                tokens,
+                logprobs: turn.logprobs,
+                stopped,
+            });
         }
         ended
-    }
-
-    /// Forgets a sequence; a prompt goes with its last one.
-    pub fn release(&mut self, sequence: usize) {
-        self.sequences.remove(&sequence);
-    }
-}
-
-impl Prompt {
-    fn cache(&self) -> &Cache {
-        self.cache.get().expect("a prompt is computed first")
     }
 }
 
 impl Sequence {
-    /// Computes all pending tokens but the last.
-    fn catch_up(&mut self, decoder: &Decoder<'_>) {
-        let turn = self.turn.as_mut().expect("only live sequences catch up");
-        let late: Vec<u32> = turn.pending.drain(..turn.pending.len() - 1).collect();
-        if !late.is_empty() {
-            decoder.extend(
-                Some(self.prompt.cache()),
-                &mut self.own,
-                &late,
-                Threads::One,
-            );
-            self.cached.extend(late);
-        }
-    }
-}
-
-impl Turn {
-    fn take(&mut self, token: u32, logprob: f32, stops: &[u32]) {
-        self.tokens.push(token);
-        self.logprobs.push(logprob);
-        self.pending = vec![token];
-        if stops.contains(&token) {
-            self.done = Some(true);
-        } else if self.tokens.len() == self.limit {
-            self.done = Some(false);
-        }
-    }
-}
-
-/// Keys and values of a run of tokens, for all layers: for each layer and key-value head, keys
-/// as `[head_dim, capacity]` (so that scores of neighbouring tokens are computed side by side)
-/// and values as `[capacity, head_dim]`.
-struct Cache {
-    /// Position of the first token.
-    start: usize,
-    len: usize,
-    capacity: usize,
-    width: usize,
-    blocks: usize,
-    keys: Vec<f32>,
-    values: Vec<f32>,
-}
-
-impl Cache {
-    fn new(decoder: &Decoder<'_>, start: usize) -> Self {
-        let a = &decoder.model.architecture;
-        Self {
-            start,
-            len: 0,
-            capacity: 0,
-            width: a.head_dim,
-            blocks: a.layers * a.kv_heads,
-            keys: Vec::new(),
-            values: Vec::new(),
-        }
+    /// `count` more tokens are in its blocks; returns how many of them had been before.
+    fn advance(&mut self, count: usize) -> usize {
+        let again = self.reached.saturating_sub(self.computed).min(count);
+        self.computed += count;
+        self.reached = self.reached.max(self.computed);
+        again
     }
 
-    /// Makes room for `more` tokens.
-    fn reserve(&mut self, more: usize) {
-        let needed = self.len + more;
-        if needed <= self.capacity {
-            return;
+    /// Whether its next token needs a new block.
+    fn lacks_block(&self) -> bool {
+        self.computed == self.path.len() * BLOCK
+    }
+
+    fn last_block(&self) -> BlockId {
+        *self.path.last().expect("a token lies in a block")
+    }
+
+    /// Forgets what it holds after its first `count` tokens; its turn does not advance.
+    fn keep(&mut self, count: usize, cache: &mut Cache) {
+        self.computed = self.computed.min(count);
+        while self.path.len() > self.computed.div_ceil(BLOCK) {
+            cache.let_go(self.last_block(), false);
+            self.path.pop();
         }
-        let capacity = needed.max(2 * self.capacity).next_multiple_of(64);
-        let size = capacity * self.width;
-        let mut keys = vec![0.0; self.blocks * size];
-        let mut values = vec![0.0; self.blocks * size];
-        let old = self.capacity * self.width;
-        for block in 0..self.blocks {
-            for i in 0..self.width {
-                let from = &self.keys[block * old + i * self.capacity..][..self.len];
-                keys[block * size + i * capacity..][..self.len].copy_from_slice(from);
+        let inside = self.computed % BLOCK;
+        if inside > 0 {
+            let last = self.last_block();
+            if cache.is_own(last) {
+                cache.shorten(last, inside);
+            } else {
+                // Found again, as the beginning of another's, when the turn is planned.
+                cache.let_go(last, false);
+                self.path.pop();
+                self.computed -= inside;
             }
-            let from = &self.values[block * old..][..self.len * self.width];
-            values[block * size..][..from.len()].copy_from_slice(from);
-        }
-        (self.keys, self.values, self.capacity) = (keys, values, capacity);
-    }
-
-    /// Writes one head's key and value at place `at`, for which there is room.
-    fn write(&mut self, block: usize, at: usize, key: &[f32], value: &[f32]) {
-        let base = block * self.capacity * self.width;
-        for (i, &k) in key.iter().enumerate() {
-            self.keys[base + i * self.capacity + at] = k;
-        }
-        self.values[base + at * self.width..][..self.width].copy_from_slice(value);
-    }
-
-    /// `scores[j] = q · key_j` for the first `scores.len()` tokens.
-    #[inline(always)]
-    fn scores<const FMA: bool>(&self, block: usize, q: &[f32], scores: &mut [f32]) {
-        const LANES: usize = 64;
-        let base = block * self.capacity * self.width;
-        for (chunk, out) in scores.chunks_mut(LANES).enumerate() {
-            let mut sums = [0.0; LANES];
-            for (i, &q) in q.iter().enumerate() {
-                // The capacity is a multiple of LANES.
-                let keys = &self.keys[base + i * self.capacity + chunk * LANES..][..LANES];
-                for (sum, &key) in sums.iter_mut().zip(keys) {
-                    *sum = fma::<FMA>(key, q, *sum);
-                }
-            }
-            out.copy_from_slice(&sums[..out.len()]);
-        }
-    }
-
-    /// `out += sum_j weights[j] * value_j`.
-    #[inline(always)]
-    fn weigh<const FMA: bool>(&self, block: usize, weights: &[f32], out: &mut [f32]) {
-        let values = &self.values[block * self.capacity * self.width..];
-        for (&weight, value) in weights.iter().zip(values.chunks_exact(self.width)) {
-            add_scaled::<FMA>(out, weight, value);
         }
     }
 }
 
-/// One row of a product: which of the caches it reads, and its position.
-struct Row {
-    cache: usize,
-    position: usize,
-}
-
-/// What a row attends to: a shared prompt, then its own tokens.
-struct Context<'a> {
-    prompt: Option<&'a Cache>,
-    own: &'a mut Cache,
-}
-
-/// The decoder for inference: weights transposed once, since products of few rows are faster
-/// with the output dimension contiguous.
-struct Decoder<'m> {
-    model: &'m Model,
-    rotary: Rotary,
-    layers: Vec<Transposed>,
-    /// `[hidden, vocab]`.
-    head: Vec<f32>,
-}
-
-/// `[in, out]` each.
-struct Transposed {
-    qkv: Vec<f32>,
-    o: Vec<f32>,
-    gate_up: Vec<f32>,
-    down: Vec<f32>,
-}
-
-fn transpose(matrix: &[f32], rows: usize) -> Vec<f32> {
-    let columns = matrix.len() / rows;
-    let mut out = vec![0.0; matrix.len()];
-    for (r, row) in matrix.chunks_exact(columns).enumerate() {
-        for (c, &value) in row.iter().enumerate() {
-            out[c * rows + r] = value;
-        }
-    }
-    out
-}
-
-impl<'m> Decoder<'m> {
-    fn new(model: &'m Model, positions: usize) -> Self {
-        let a = &model.architecture;
-        let qkv = (a.heads + 2 * a.kv_heads) * a.head_dim;
-        let ffn = a.intermediate_size;
-        let of = |offset, rows, columns| transpose(model.vector(offset, rows * columns), rows);
-        let layers = (model.layout().layers.par_iter())
-            .map(|at| Transposed {
-                qkv: of(at.qkv, qkv, a.hidden_size),
-                o: of(at.o, a.hidden_size, a.heads * a.head_dim),
-                gate_up: of(at.gate_up, 2 * ffn, a.hidden_size),
-                down: of(at.down, a.hidden_size, ffn),
-            })
-            .collect();
-        Self {
-            model,
-            rotary: Rotary::new(a, positions),
-            layers,
-            head: of(model.layout().head, a.vocab_size, a.hidden_size),
-        }
-    }
-
-    /// Computes `tokens` into `own`, which follows `prompt`.
-    fn extend(&self, prompt: Option<&Cache>, own: &mut Cache, tokens: &[u32], threads: Threads) {
-        own.reserve(tokens.len());
-        for span in tokens.chunks(SPAN) {
-            let first = own.start + own.len;
-            let rows: Vec<Row> = (0..span.len())
-                .map(|i| Row {
-                    cache: 0,
-                    position: first + i,
-                })
-                .collect();
-            own.len += span.len();
-            let mut x = self.embed(span.iter().copied(), span.len());
-            let mut contexts = [Context {
-                prompt,
-                own: &mut *own,
-            }];
-            self.run(&mut x, &rows, &mut contexts, threads);
-        }
-    }
-
-    /// Computes the one pending token of each sequence; returns `[sequences, vocab]` logits.
-    fn step(&self, tile: &mut [&mut Sequence]) -> Vec<f32> {
-        let mut tokens = Vec::with_capacity(TILE);
-        let mut rows = Vec::with_capacity(TILE);
-        let mut contexts = Vec::with_capacity(TILE);
-        for (cache, sequence) in tile.iter_mut().enumerate() {
-            let turn = sequence.turn.as_ref().expect("only live sequences step");
-            let token = turn.pending[0];
-            rows.push(Row {
-                cache,
-                position: sequence.cached.len(),
-            });
-            tokens.push(token);
-            sequence.cached.push(token);
-            sequence.own.reserve(1);
-            sequence.own.len += 1;
-            contexts.push(Context {
-                prompt: Some(sequence.prompt.cache()),
-                own: &mut sequence.own,
-            });
-        }
-        let a = &self.model.architecture;
-        let mut x = self.embed(tokens.iter().copied(), TILE);
-        self.run(&mut x, &rows, &mut contexts, Threads::One);
-        let mut normed = vec![0.0; x.len()];
-        let norm = self.model.vector(self.model.layout().norm, a.hidden_size);
-        rms_norm(&x, norm, a.rms_norm_eps, &mut normed);
-        let mut logits = vec![0.0; TILE * a.vocab_size];
-        linear(
-            &normed,
-            &self.head,
-            Store::Overwrite,
-            &mut logits,
-            TILE,
-            Threads::One,
-        );
-        logits.truncate(rows.len() * a.vocab_size);
-        logits
-    }
-
-    /// Embedding rows, then zeros up to `rows`.
-    fn embed(&self, tokens: impl Iterator<Item = u32>, rows: usize) -> Vec<f32> {
-        let hidden = self.model.architecture.hidden_size;
-        let mut x = vec![0.0; rows * hidden];
-        for (row, token) in x.chunks_exact_mut(hidden).zip(tokens) {
-            self.model.embedding_row(token, row);
-        }
-        x
-    }
-
-    /// All layers over `x`, `[at least rows.len(), hidden]`; each context already counts the
-    /// tokens of its rows.
-    fn run(&self, x: &mut [f32], rows: &[Row], contexts: &mut [Context<'_>], threads: Threads) {
-        let a = &self.model.architecture;
-        let height = x.len() / a.hidden_size;
-        let columns = (a.heads + 2 * a.kv_heads) * a.head_dim;
-        let mut normed = vec![0.0; x.len()];
-        let mut projected = vec![0.0; height * columns];
-        let mut attended = vec![0.0; height * a.heads * a.head_dim];
-        let mut gate_up = vec![0.0; height * 2 * a.intermediate_size];
-        let mut gated = vec![0.0; height * a.intermediate_size];
-        for (layer, weights) in self.layers.iter().enumerate() {
-            let at = &self.model.layout().layers[layer];
-            let norm = self.model.vector(at.input_norm, a.hidden_size);
-            rms_norm(x, norm, a.rms_norm_eps, &mut normed);
-            linear(
-                &normed,
-                &weights.qkv,
-                Store::Overwrite,
-                &mut projected,
-                height,
-                threads,
-            );
-            if let Some(bias) = at.qkv_bias {
-                let bias = self.model.vector(bias, columns);
-                for row in projected.chunks_exact_mut(columns) {
-                    add(row, bias);
-                }
-            }
-            for (row, projected) in rows.iter().zip(projected.chunks_exact_mut(columns)) {
-                self.rotate_and_store(layer, row, projected, contexts[row.cache].own);
-            }
-            let width = a.heads * a.head_dim;
-            let work = |((row, projected), out): ((&Row, &[f32]), &mut [f32])| {
-                self.attend(layer, row, projected, &contexts[row.cache], out);
-            };
-            match threads {
-                Threads::One => (rows.iter().zip(projected.chunks_exact(columns)))
-                    .zip(attended.chunks_exact_mut(width))
-                    .for_each(work),
-                Threads::All => (rows.par_iter().zip(projected.par_chunks_exact(columns)))
-                    .zip(attended.par_chunks_exact_mut(width))
-                    .for_each(work),
-            }
-            linear(&attended, &weights.o, Store::Add, x, height, threads);
-            let norm = self.model.vector(at.post_norm, a.hidden_size);
-            rms_norm(x, norm, a.rms_norm_eps, &mut normed);
-            linear(
-                &normed,
-                &weights.gate_up,
-                Store::Overwrite,
-                &mut gate_up,
-                height,
-                threads,
-            );
-            swiglu(&gate_up, a.intermediate_size, &mut gated);
-            linear(&gated, &weights.down, Store::Add, x, height, threads);
-        }
-    }
-
-    /// Norms and rotates a row's queries and keys in place, and writes its keys and values.
-    fn rotate_and_store(&self, layer: usize, row: &Row, projected: &mut [f32], own: &mut Cache) {
-        let a = &self.model.architecture;
-        let width = a.head_dim;
-        let norms = self.model.layout().layers[layer].qk_norm;
-        let (rotated, values) = projected.split_at_mut((a.heads + a.kv_heads) * width);
-        let mut normed = vec![0.0; width];
-        for (head, vector) in rotated.chunks_exact_mut(width).enumerate() {
-            if let Some((q, k)) = norms {
-                let weight = self.model.vector(if head < a.heads { q } else { k }, width);
-                rms_norm(vector, weight, a.rms_norm_eps, &mut normed);
-                vector.copy_from_slice(&normed);
-            }
-            self.rotary.rotate(vector, row.position, false);
-        }
-        let at = row.position - own.start;
-        let keys = &rotated[a.heads * width..];
-        let pairs = keys.chunks_exact(width).zip(values.chunks_exact(width));
-        for (head, (key, value)) in pairs.enumerate() {
-            own.write(layer * a.kv_heads + head, at, key, value);
-        }
-    }
-
-    /// Attention of one row; `out` is `[heads * head_dim]`.
-    fn attend(
-        &self,
-        layer: usize,
-        row: &Row,
-        projected: &[f32],
-        context: &Context<'_>,
-        out: &mut [f32],
-    ) {
-        let a = &self.model.architecture;
-        let width = a.head_dim;
-        let visible = row.position - context.own.start + 1;
-        let parts = [
-            context.prompt.map(|prompt| (prompt, prompt.len)),
-            Some((&*context.own, visible)),
-        ];
-        let length = parts.iter().flatten().map(|(_, len)| len).sum();
-        let mut scores = vec![0.0; length];
-        let mut q = vec![0.0; width];
-        let scale = 1.0 / (width as f32).sqrt();
-        for (head, out) in out.chunks_exact_mut(width).enumerate() {
-            for (q, &p) in q.iter_mut().zip(&projected[head * width..]) {
-                *q = p * scale;
-            }
-            let block = layer * a.kv_heads + head / (a.heads / a.kv_heads);
-            attend_one(&parts, block, &q, &mut scores, out);
-        }
-    }
-}
-
-vectorised! {
-    /// Attention of one query over the first tokens of each cache, in turn. `scores` has a place
-    /// for each of them; `out` is `[head_dim]`.
-    fn attend_one(
-        parts: &[Option<(&Cache, usize)>],
-        block: usize,
-        q: &[f32],
-        scores: &mut [f32],
-        out: &mut [f32],
-    ) {
-        let mut rest = &mut *scores;
-        for (cache, len) in parts.iter().flatten() {
-            let (own, others) = rest.split_at_mut(*len);
-            cache.scores::<FMA>(block, q, own);
-            rest = others;
-        }
-        let peak = max(scores);
-        let inverse = 1.0 / exp_shifted::<FMA>(scores, peak);
-        out.fill(0.0);
-        let mut rest = &*scores;
-        for (cache, len) in parts.iter().flatten() {
-            let (own, others) = rest.split_at(*len);
-            cache.weigh::<FMA>(block, own, out);
-            rest = others;
-        }
-        out.iter_mut().for_each(|o| *o *= inverse);
-    }
-}
-
-/// `out (op)= x W` with `W` `[in, out]`.
-fn linear(x: &[f32], weight: &[f32], store: Store, out: &mut [f32], rows: usize, threads: Threads) {
-    let width = x.len() / rows;
-    let columns = weight.len() / width;
-    let x = Matrix::new(x, rows, width);
-    let weight = Matrix::new(weight, width, columns);
-    let out = MatrixMut::new(out, rows, columns);
-    match threads {
-        Threads::One => product(out, store, 1.0, x, weight),
-        Threads::All => product_on_all(out, store, 1.0, x, weight),
-    }
+/// A sequence, if it advances.
+fn live(sequences: &mut BTreeMap<usize, Sequence>, name: usize) -> Option<&mut Sequence> {
+    let state = sequences.get_mut(&name)?;
+    state.turn.as_ref()?.live.then_some(state)
 }

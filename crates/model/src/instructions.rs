@@ -99,10 +99,6 @@ macro_rules! vectorised {
         $(#[$meta])*
         $vis fn $name $(<$generic: $bound>)? ($($argument: $type),*) $(-> $out)? {
             #[inline(always)]
-            #[allow(
-                clippy::too_many_arguments,
-                reason = "the caller's list, once more"
-            )]
             fn body<$($generic: $bound,)? const FMA: bool, const WIDE: bool>(
                 $($argument: $type),*
             ) $(-> $out)? $body

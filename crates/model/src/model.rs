@@ -1,15 +1,21 @@
-//! A decoder: its architecture, its weights, and the passes over them.
+//! A decoder: its architecture, its weights, what of them is trained, and the passes over them.
 
-use crate::product::Matrix;
-use crate::{Architecture, Buffers, Layout, Parameters, Pass, TokenTree};
+use crate::error::ModelError;
+use crate::weights::Weight;
+use crate::{
+    Adapter, Architecture, Buffers, Layout, Optimizer, ParameterSpec, Pass, StepStats, TokenTree,
+    Weights,
+};
 
-/// A decoder-only transformer of the Llama family. Weights are one flat buffer.
+/// A decoder-only transformer of the Llama family.
 #[derive(Clone)]
 pub struct Model {
     /// Sizes and variants.
     pub architecture: Architecture,
-    /// The weights.
-    pub parameters: Parameters,
+    /// The weights, one flat buffer.
+    pub weights: Weights,
+    /// What is added to them; the weights themselves then stand still.
+    pub adapter: Option<Adapter>,
     /// What logits are divided by before log-probabilities are taken; the rollout's, so that
     /// training scores the distribution that was sampled from.
     pub temperature: f32,
@@ -38,11 +44,41 @@ pub struct Coefficient {
 
 impl Model {
     /// A decoder at temperature 1.
-    pub fn new(architecture: Architecture, parameters: Parameters) -> Self {
+    pub fn new(architecture: Architecture, weights: impl Into<Weights>) -> Self {
         Self {
             architecture,
-            parameters,
+            weights: weights.into(),
+            adapter: None,
             temperature: 1.0,
+        }
+    }
+
+    /// Puts an adapter on the weights, and refuses one that was trained on others.
+    pub fn attach(&mut self, mut adapter: Adapter) -> Result<(), ModelError> {
+        adapter.settle(&self.weights)?;
+        self.adapter = Some(adapter);
+        Ok(())
+    }
+
+    /// What is trained: the adapter's matrices if there is one, else all weights. Gradients
+    /// are laid out as these say.
+    pub fn trained(&self) -> &[ParameterSpec] {
+        match &self.adapter {
+            Some(adapter) => adapter.specs(),
+            None => self.layout().specs(),
+        }
+    }
+
+    /// Numbers that are trained, and those of a gradient.
+    pub fn trained_len(&self) -> usize {
+        self.trained().last().map_or(0, |spec| spec.range().end)
+    }
+
+    /// Lets the optimiser move what is trained; `rate` is the schedule's factor.
+    pub fn step(&mut self, optimizer: &mut Optimizer, gradient: &[f32], rate: f32) -> StepStats {
+        match &mut self.adapter {
+            Some(adapter) => optimizer.step(&mut adapter.values, gradient, rate),
+            None => (self.weights).change(|masters| optimizer.step(masters, gradient, rate)),
         }
     }
 
@@ -59,29 +95,27 @@ impl Model {
     }
 
     pub(crate) fn layout(&self) -> &Layout {
-        &self.parameters.layout
+        self.weights.layout()
     }
 
     /// A gain or a bias.
     pub(crate) fn vector(&self, offset: usize, len: usize) -> &[f32] {
-        &self.parameters.data[offset..offset + len]
+        self.weights.vector(offset, len)
     }
 
     /// A weight, `[rows, columns]`.
-    pub(crate) fn matrix(&self, offset: usize, rows: usize, columns: usize) -> Matrix<'_> {
-        let data = &self.parameters.data[offset..offset + rows * columns];
-        Matrix::new(data, rows, columns)
+    pub(crate) fn matrix(&self, offset: usize, rows: usize, columns: usize) -> Weight<'_> {
+        self.weights.matrix(offset, rows, columns)
     }
 
     /// Writes a token's embedding, `[hidden]`.
     pub(crate) fn embedding_row(&self, token: u32, out: &mut [f32]) {
-        let hidden = self.architecture.hidden_size;
-        let at = self.layout().embed + token as usize * hidden;
-        out.copy_from_slice(&self.parameters.data[at..at + hidden]);
+        let at = self.layout().embed + token as usize * self.architecture.hidden_size;
+        self.weights.widen(at, out);
     }
 
     /// The head, `[vocab, hidden]`; the embedding itself where the two are tied.
-    pub(crate) fn head(&self) -> Matrix<'_> {
+    pub(crate) fn head(&self) -> Weight<'_> {
         let a = &self.architecture;
         self.matrix(self.layout().head, a.vocab_size, a.hidden_size)
     }

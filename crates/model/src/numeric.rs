@@ -123,14 +123,6 @@ pub(crate) fn add(y: &mut [f32], x: &[f32]) {
     }
 }
 
-/// `y += a * x`.
-#[inline(always)]
-pub(crate) fn add_scaled<const FMA: bool>(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y = fma::<FMA>(x, a, *y);
-    }
-}
-
 vectorised! {
     /// RMSNorm of each row (Zhang & Sennrich 2019, <https://arxiv.org/abs/1910.07467>):
     /// `out = x / rms(x) * weight`. `x` and `out` are `[rows, width]`.

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
 use crate::muon::orthogonalise;
-use crate::parameters::{Layout, ParameterSpec};
-use crate::shard::{self, Precision, Staged, Tensor};
+use crate::parameters::ParameterSpec;
+use crate::profile::{Phase, Stopwatch};
+use crate::shard::{Precision, Shard, Staged, Tensor};
 
 /// Which rule updates the hidden matrices; all else is AdamW's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,12 +174,12 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimiser that has taken no step.
-    pub fn new(config: OptimizerConfig, layout: &Layout) -> Self {
+    /// An optimiser that has taken no step, of a buffer that `specs` fill one after another.
+    pub fn new(config: OptimizerConfig, specs: &[ParameterSpec]) -> Self {
         let by_muon = |spec: &&ParameterSpec| {
             config.kind == OptimizerKind::Muon && spec.kind.is_hidden_matrix()
         };
-        let (muon, adamw): (Vec<_>, Vec<_>) = layout.specs().iter().partition(by_muon);
+        let (muon, adamw): (Vec<_>, Vec<_>) = specs.iter().partition(by_muon);
         let pieces = pieces(&adamw);
         let matrix = |spec: &ParameterSpec| HiddenMatrix {
             range: spec.range(),
@@ -188,7 +189,7 @@ impl Optimizer {
         Self {
             config,
             matrices: muon.into_iter().map(matrix).collect(),
-            first: vec![0.0; layout.len],
+            first: vec![0.0; specs.last().map_or(0, |spec| spec.range().end)],
             second: vec![0.0; pieces.last().map_or(0, |piece| piece.packed.end)],
             pieces,
             step: 0,
@@ -200,14 +201,15 @@ impl Optimizer {
         self.step
     }
 
-    /// Moves `parameters` against `gradient`, both in the layout's order. `rate` is the
+    /// Moves `parameters` against `gradient`, both in the order of the specs. `rate` is the
     /// schedule's factor on every learning rate.
     pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32) -> StepStats {
         let len = self.first.len();
         assert!(
             parameters.len() == len && gradient.len() == len,
-            "parameters and gradient follow the layout"
+            "parameters and gradient follow the specs"
         );
+        let mut watch = Stopwatch::start();
         let grad_norm = norm(gradient);
         let grad_scale = self.clip(grad_norm);
         let applied = grad_norm.is_finite();
@@ -216,6 +218,7 @@ impl Optimizer {
             self.adamw(parameters, gradient, grad_scale, rate);
             self.muon(parameters, gradient, grad_scale, rate);
         }
+        watch.lap_on_all(Phase::Optimizer);
         StepStats {
             grad_norm: grad_norm as f32,
             grad_scale,
@@ -341,33 +344,25 @@ impl OptimizerState<'_> {
             };
             (name.as_str(), tensor)
         });
-        staged.tensors(name, tensors.collect(), &[("step", self.step.to_string())])?;
+        staged.tensors(name, tensors.collect(), ("step", self.step.to_string()))?;
         staged.commit()
     }
 
     /// Reads what [`save`](Self::save) wrote.
     pub fn load(path: &Path) -> Result<OptimizerState<'static>, ModelError> {
-        let bytes = std::fs::read(path).map_err(ModelError::file("read", path))?;
-        let file = shard::parse(&bytes, path)?;
-        let broken = |what: String| ModelError::Shard {
-            path: path.into(),
-            what,
-        };
-        let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes)
-            .map_err(|error| broken(error.to_string()))?;
-        let step = metadata
-            .metadata()
-            .as_ref()
-            .and_then(|metadata| metadata.get("step")?.parse().ok());
+        let mut file = Shard::open(path)?;
+        let step = file.note("step").and_then(|step| step.parse().ok());
         let mut buffers = Vec::new();
-        for (name, tensor) in file.iter() {
-            let mut values = vec![0.0; tensor.shape().iter().product()];
-            shard::decode(&tensor, &mut values)
-                .map_err(|dtype| broken(format!("`{name}` is stored as {dtype:?}")))?;
-            buffers.push((name.to_string(), Cow::Owned(values)));
+        for name in file.names() {
+            let mut values = vec![0.0; file.shape(&name).iter().product()];
+            file.read(&name, &mut values)?;
+            buffers.push((name, Cow::Owned(values)));
         }
         Ok(OptimizerState {
-            step: step.ok_or_else(|| broken("its metadata has no `step`".into()))?,
+            step: step.ok_or_else(|| ModelError::Shard {
+                path: path.into(),
+                what: "its metadata has no `step`".into(),
+            })?,
             buffers,
         })
     }

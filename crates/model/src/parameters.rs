@@ -1,5 +1,5 @@
 //! Where each parameter lies in one flat `f32` buffer, and how a fresh buffer is filled.
-//! A gradient is a plain `Vec<f32>` of the same length. Knows no files and no computation.
+//! A gradient is a plain `Vec<f32>` of the length of what is trained. Knows no files and no computation.
 
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ pub enum ParameterKind {
     Norm,
     /// A bias.
     Bias,
+    /// One of an adapter's matrices. Muon leaves them to AdamW: a step of unit spectral norm
+    /// is meant for whole weights.
+    Adapter,
 }
 
 impl ParameterKind {
@@ -137,14 +140,16 @@ impl Layout {
     }
 }
 
+/// Lays parameters out one after another.
 #[derive(Default)]
-struct Writer {
-    specs: Vec<ParameterSpec>,
+pub(crate) struct Writer {
+    pub(crate) specs: Vec<ParameterSpec>,
     len: usize,
 }
 
 impl Writer {
-    fn add(&mut self, name: String, shape: &[usize], kind: ParameterKind) -> usize {
+    /// Where the new parameter begins.
+    pub(crate) fn add(&mut self, name: String, shape: &[usize], kind: ParameterKind) -> usize {
         let offset = self.len;
         self.len += shape.iter().product::<usize>();
         self.specs.push(ParameterSpec {
@@ -203,7 +208,7 @@ impl Writer {
     }
 }
 
-/// The weights of a decoder.
+/// The weights of a decoder in f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     /// Where each parameter lies.
@@ -214,7 +219,7 @@ pub struct Parameters {
 
 impl Parameters {
     /// All zeros, to be filled.
-    pub(crate) fn zeros(architecture: &Architecture) -> Self {
+    fn zeros(architecture: &Architecture) -> Self {
         let layout = Arc::new(Layout::new(architecture));
         let data = vec![0.0; layout.len];
         Self { layout, data }

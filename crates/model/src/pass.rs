@@ -8,9 +8,11 @@
 mod head;
 mod layer;
 
+pub(crate) use self::head::{CHUNK, chunk_rows};
 use crate::buffers::Buffers;
 use crate::numeric::add;
 use crate::parameters::LayerOffsets;
+use crate::profile::{Phase, Stopwatch};
 use crate::rotary::{Heads, Rotary};
 use crate::{Coefficient, Keep, Model, TokenTree};
 
@@ -95,9 +97,11 @@ impl<'m> Pass<'m> {
             logprobs: vec![0.0; targets.len()],
             entropies: vec![0.0; targets.len()],
         };
+        let mut watch = Stopwatch::start();
         for (row, &token) in pass.last.chunks_exact_mut(hidden).zip(tree.tokens()) {
             model.embedding_row(token, row);
         }
+        watch.lap(Phase::Embedding);
         for layer in 0..model.architecture.layers {
             let x = std::mem::take(&mut pass.last);
             let (rest, out) = pass.layer_forward(layer, &x, buffers);
@@ -122,7 +126,7 @@ impl<'m> Pass<'m> {
     }
 
     /// Adds the gradient of `sum_i c_i.logprob * logprob_i + c_i.entropy * entropy_i` to
-    /// `gradient`, laid out as the parameters. One coefficient for each target.
+    /// `gradient`, laid out as what is trained. One coefficient for each target.
     pub fn backward(
         mut self,
         coefficients: &[Coefficient],
@@ -138,6 +142,11 @@ impl<'m> Pass<'m> {
             self.layers.len() == self.model.architecture.layers,
             "a pass that kept nothing has no backward"
         );
+        assert_eq!(
+            gradient.len(),
+            self.model.trained_len(),
+            "a gradient is laid out as what is trained"
+        );
         let mut dx = self.head_backward(coefficients, gradient, buffers);
         for layer in (0..self.layers.len()).rev() {
             let Layer { x, rest } = self.layers.pop().expect("as many layers as were kept");
@@ -149,12 +158,16 @@ impl<'m> Pass<'m> {
             dx = self.layer_backward(layer, &x, rest, dx, gradient, buffers);
             buffers.give(x);
         }
-        let hidden = self.model.architecture.hidden_size;
-        let at = self.model.layout().embed;
-        for (row, &token) in dx.chunks_exact(hidden).zip(self.tree.tokens()) {
-            let into = &mut gradient[at + token as usize * hidden..][..hidden];
-            add(into, row);
+        let mut watch = Stopwatch::start();
+        if self.model.adapter.is_none() {
+            let hidden = self.model.architecture.hidden_size;
+            let at = self.model.layout().embed;
+            for (row, &token) in dx.chunks_exact(hidden).zip(self.tree.tokens()) {
+                let into = &mut gradient[at + token as usize * hidden..][..hidden];
+                add(into, row);
+            }
         }
+        watch.lap(Phase::EmbeddingBackward);
         buffers.give(dx);
         self.finish(buffers);
     }
@@ -169,6 +182,17 @@ impl<'m> Pass<'m> {
             buffers.give(x);
             if let Some(rest) = rest {
                 rest.give(buffers);
+            }
+        }
+    }
+
+    /// Adds what every part of the rows gave to the gradient of the vector at `vector`, in the
+    /// order of the parts; nothing where the weights stand still. `partials` is `[parts, len]`.
+    fn add_gradient(&self, vector: usize, partials: &[f32], len: usize, gradient: &mut [f32]) {
+        if self.model.adapter.is_none() {
+            let into = &mut gradient[vector..vector + len];
+            for partial in partials.chunks_exact(len) {
+                add(into, partial);
             }
         }
     }
@@ -199,11 +223,4 @@ impl<'m> Pass<'m> {
 fn block(rows: usize) -> usize {
     let each = rows.div_ceil(rayon::current_num_threads());
     each.next_multiple_of(PARTIAL).min(512)
-}
-
-/// Adds what every part of the rows gave, in the order of the parts.
-fn add_partials(into: &mut [f32], partials: &[f32]) {
-    for partial in partials.chunks_exact(into.len()) {
-        add(into, partial);
-    }
 }

@@ -88,14 +88,6 @@ impl<'a, T> Matrix<'a, T> {
         }
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
     /// Its rows `first..first + count`.
     fn part(self, first: usize, count: usize) -> Self {
         let skipped = (first * self.row_stride).min(self.data.len());
@@ -232,11 +224,6 @@ impl<T: Element> Panels<T> {
             depth: b.rows,
             columns: b.columns,
         }
-    }
-
-    /// Bytes that it holds.
-    pub(crate) fn bytes(&self) -> usize {
-        size_of_val(&self.data[..])
     }
 
     /// How many panels there are.
@@ -498,9 +485,7 @@ vectorised! {
                 strip::<T, 4, 64, FMA>(&mut block, column)
             } else if WIDE && left >= 32 {
                 strip::<T, 4, 32, FMA>(&mut block, column)
-            } else if WIDE {
-                strip::<T, 4, 16, FMA>(&mut block, column)
-            } else if cfg!(target_arch = "aarch64") || FMA {
+            } else if WIDE || FMA {
                 strip::<T, 4, 16, FMA>(&mut block, column)
             } else {
                 strip::<T, 4, 8, FMA>(&mut block, column)

@@ -1,11 +1,15 @@
 //! One token from one row of logits, and the log-probability of that choice.
 //! The caller owns the seeds; the same row, settings and generator give the same token.
 
+use std::cell::RefCell;
+use std::cmp::Ordering;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
+use crate::instructions::vectorised;
 use crate::numeric;
 
 /// How a token is chosen. The default samples from the model's own distribution.
@@ -82,29 +86,38 @@ pub fn rng(seed: u64) -> ChaCha8Rng {
 /// likeliest (the first of equals), no randomness is drawn, and the log-probability is that of
 /// the whole softmax at temperature 1, as training scores it.
 pub fn sample(logits: &mut [f32], sampling: &Sampling, random: &mut impl rand::Rng) -> (u32, f32) {
+    choose(logits, sampling, draw(sampling, random))
+}
+
+/// The randomness of one token, in [0, 1).
+pub(crate) fn draw(sampling: &Sampling, random: &mut impl rand::Rng) -> f64 {
+    match sampling.temperature {
+        0.0 => 0.0,
+        _ => uniform(random),
+    }
+}
+
+/// [`sample`], its randomness drawn before.
+pub(crate) fn choose(logits: &mut [f32], sampling: &Sampling, drawn: f64) -> (u32, f32) {
     if sampling.temperature == 0.0 {
         return greedy(logits);
     }
-    let weights = softmax_weights(logits, sampling.temperature);
-    if sampling.truncates() {
-        let kept = truncate(weights, sampling);
-        let total = kept
-            .iter()
-            .map(|candidate| f64::from(candidate.weight))
-            .sum();
-        let chosen = walk(
-            kept.iter().map(|candidate| candidate.weight),
-            uniform(random) * total,
-        );
-        return (
-            kept[chosen].token,
-            log_probability(kept[chosen].weight, total),
-        );
+    let (weights, total) = softmax_weights(logits, sampling.temperature);
+    if !sampling.truncates() {
+        let chosen = invert(weights, drawn * total);
+        return (chosen as u32, log_probability(weights[chosen], total));
     }
-    let sums: Vec<f64> = weights.chunks(BLOCK).map(block_sum).collect();
-    let total = sums.iter().sum();
-    let chosen = invert(weights, &sums, uniform(random) * total);
-    (chosen as u32, log_probability(weights[chosen], total))
+    CANDIDATES.with_borrow_mut(|kept| {
+        truncate(weights, total, sampling, kept);
+        let total = mass(kept);
+        let chosen = walk(kept.iter().map(|kept| kept.weight), drawn * total);
+        let Candidate { token, weight } = kept[chosen];
+        (token, log_probability(weight, total))
+    })
+}
+
+thread_local! {
+    static CANDIDATES: RefCell<Vec<Candidate>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A draw from the standard normal distribution (Box & Muller 1958; the second of each pair is
@@ -122,8 +135,7 @@ fn uniform(random: &mut impl rand::Rng) -> f64 {
 fn greedy(logits: &mut [f32]) -> (u32, f32) {
     let largest = largest(logits);
     let token = logits.iter().position(|&logit| logit == largest);
-    let weights = softmax_weights(logits, 1.0);
-    let total = weights.chunks(BLOCK).map(block_sum).sum();
+    let (_, total) = softmax_weights(logits, 1.0);
     (
         token.expect("the largest is one of them") as u32,
         log_probability(1.0, total),
@@ -139,12 +151,17 @@ fn largest(logits: &[f32]) -> f32 {
     largest
 }
 
-/// e^((logit - largest) / temperature), in place: the softmax before its division.
-fn softmax_weights(logits: &mut [f32], temperature: f32) -> &[f32] {
+/// e^((logit - largest) / temperature), in place: the softmax before its division; and their
+/// sum.
+fn softmax_weights(logits: &mut [f32], temperature: f32) -> (&[f32], f64) {
     let largest = largest(logits);
     let inverse = 1.0 / temperature;
-    numeric::exp_scaled(logits, largest, inverse);
-    logits
+    let sums = logits.chunks_mut(BLOCK).map(|block| {
+        numeric::exp_scaled(block, largest, inverse);
+        block_sum(block)
+    });
+    let total = sums.sum();
+    (logits, total)
 }
 
 fn log_probability(weight: f32, total: f64) -> f32 {
@@ -155,27 +172,34 @@ fn log_probability(weight: f32, total: f64) -> f32 {
 /// walk cannot.
 const BLOCK: usize = 512;
 
-fn block_sum(block: &[f32]) -> f64 {
-    let mut lanes = [0.0; 8];
-    for chunk in block.chunks(8) {
-        for (lane, &weight) in lanes.iter_mut().zip(chunk) {
+vectorised! {
+    fn block_sum(block: &[f32]) -> f64 {
+        let mut lanes = [0.0; 8];
+        let (chunks, rest) = block.as_chunks::<8>();
+        for chunk in chunks {
+            for (lane, &weight) in lanes.iter_mut().zip(chunk) {
+                *lane += f64::from(weight);
+            }
+        }
+        for (lane, &weight) in lanes.iter_mut().zip(rest) {
             *lane += f64::from(weight);
         }
+        lanes.iter().sum()
     }
-    lanes.iter().sum()
 }
 
-/// The index at which the running sum of `weights` passes `target`, given the sums of their
-/// blocks.
-fn invert(weights: &[f32], sums: &[f64], mut target: f64) -> usize {
-    let mut block = 0;
-    while block + 1 < sums.len() && target >= sums[block] {
-        target -= sums[block];
-        block += 1;
+/// The index at which the running sum of `weights` passes `target`.
+fn invert(weights: &[f32], mut target: f64) -> usize {
+    let mut start = 0;
+    for block in weights.chunks(BLOCK) {
+        let sum = block_sum(block);
+        if target < sum || start + BLOCK >= weights.len() {
+            return start + walk(block.iter().copied(), target);
+        }
+        target -= sum;
+        start += BLOCK;
     }
-    let start = block * BLOCK;
-    let end = weights.len().min(start + BLOCK);
-    start + walk(weights[start..end].iter().copied(), target)
+    unreachable!("the last block ends the search")
 }
 
 /// The index at which the running sum passes `target`; the heaviest if rounding leaves it short
@@ -197,56 +221,78 @@ struct Candidate {
     weight: f32,
 }
 
-/// What top-k, top-p and min-p leave, the likeliest first. The largest weight is 1.
-fn truncate(weights: &[f32], sampling: &Sampling) -> Vec<Candidate> {
-    let mut kept = candidates_above(weights, certainly_cut(weights, sampling));
-    let likeliest_first =
-        |a: &Candidate, b: &Candidate| b.weight.total_cmp(&a.weight).then(a.token.cmp(&b.token));
+fn likeliest_first(a: &Candidate, b: &Candidate) -> Ordering {
+    b.weight.total_cmp(&a.weight).then(a.token.cmp(&b.token))
+}
+
+fn mass(candidates: &[Candidate]) -> f64 {
+    candidates.iter().map(|c| f64::from(c.weight)).sum()
+}
+
+/// What top-k, top-p and min-p leave of `weights`, whose sum is `total` and the largest of which
+/// is 1.
+fn truncate(weights: &[f32], total: f64, sampling: &Sampling, kept: &mut Vec<Candidate>) {
+    kept.clear();
+    let least = certainly_cut(weights.len(), total, sampling);
+    let numbered = (0..).zip(weights);
+    kept.extend(
+        numbered
+            .filter(|(_, weight)| **weight >= least)
+            .map(|(token, &weight)| Candidate { token, weight }),
+    );
     if (1..kept.len()).contains(&sampling.top_k) {
         kept.select_nth_unstable_by(sampling.top_k, likeliest_first);
         kept.truncate(sampling.top_k);
     }
-    kept.sort_unstable_by(likeliest_first);
     if sampling.top_p < 1.0 {
         // Without top-k, what was certainly cut still counts in the total.
         let total = match sampling.top_k {
-            0 => weights.chunks(BLOCK).map(block_sum).sum(),
-            _ => kept
-                .iter()
-                .map(|candidate| f64::from(candidate.weight))
-                .sum::<f64>(),
+            0 => total,
+            _ => mass(kept),
         };
-        let mut missing = f64::from(sampling.top_p) * total;
-        let reaches = kept.iter().position(|candidate| {
-            missing -= f64::from(candidate.weight);
-            missing <= 0.0
-        });
-        kept.truncate(reaches.map_or(kept.len(), |last| last + 1));
+        let count = nucleus(kept, f64::from(sampling.top_p) * total);
+        kept.truncate(count);
     }
     kept.retain(|candidate| candidate.weight >= sampling.min_p);
-    kept
 }
 
-/// A weight below which a token cannot be kept, so that few need sorting: all tokens lighter
+/// Moves the fewest and likeliest candidates that together reach `missing` to the front, the
+/// last of them least likely, and returns their number: by halves, of which only the one that
+/// the boundary lies in is looked at again.
+fn nucleus(candidates: &mut [Candidate], mut missing: f64) -> usize {
+    const FEW: usize = 32;
+    let (mut start, mut end) = (0, candidates.len());
+    while end - start > FEW {
+        let middle = (end - start) / 2;
+        let range = &mut candidates[start..end];
+        range.select_nth_unstable_by(middle, likeliest_first);
+        let likelier = mass(&range[..middle]);
+        if likelier >= missing {
+            end = start + middle;
+        } else {
+            missing -= likelier;
+            start += middle;
+        }
+    }
+    candidates[start..end].sort_unstable_by(likeliest_first);
+    for (i, candidate) in candidates[start..end].iter().enumerate() {
+        missing -= f64::from(candidate.weight);
+        if missing <= 0.0 {
+            return start + i + 1;
+        }
+    }
+    end
+}
+
+/// A weight below which a token cannot be kept, so that few are candidates: all tokens lighter
 /// than (1 - p) total / vocabulary together weigh less than what top-p leaves out. After top-k
 /// the total is another one.
-fn certainly_cut(weights: &[f32], sampling: &Sampling) -> f32 {
+fn certainly_cut(vocabulary: usize, total: f64, sampling: &Sampling) -> f32 {
     if sampling.top_k > 0 {
         return 0.0;
     }
-    let total: f64 = weights.chunks(BLOCK).map(block_sum).sum();
-    ((1.0 - f64::from(sampling.top_p)) * total / weights.len() as f64) as f32 * 0.999
-}
-
-fn candidates_above(weights: &[f32], least: f32) -> Vec<Candidate> {
-    let numbered = weights.iter().enumerate();
-    numbered
-        .filter(|(_, weight)| **weight >= least)
-        .map(|(token, &weight)| Candidate {
-            token: token as u32,
-            weight,
-        })
-        .collect()
+    let left_out = (1.0 - f64::from(sampling.top_p)) * total;
+    (left_out / vocabulary as f64) as f32 * 0.999
 }
 
 #[cfg(test)]
@@ -373,12 +419,15 @@ mod tests {
             ..Sampling::default()
         };
         let mut weights = row.clone();
-        let kept = truncate(softmax_weights(&mut weights, 1.0), &sampling);
-        let total: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
-        let mass =
-            |kept: &[Candidate]| kept.iter().map(|c| f64::from(c.weight)).sum::<f64>() / total;
-        assert!(mass(&kept) >= 0.9 - 1e-9);
-        assert!(mass(&kept[..kept.len() - 1]) < 0.9);
+        let (weights, total) = softmax_weights(&mut weights, 1.0);
+        let mut kept = Vec::new();
+        truncate(weights, total, &sampling, &mut kept);
+        let share = |kept: &[Candidate]| mass(kept) / total;
+        assert!(share(&kept) >= 0.9 - 1e-9);
+        assert!(share(&kept[..kept.len() - 1]) < 0.9);
+        let lightest = kept.iter().map(|kept| kept.weight).fold(1.0, f32::min);
+        let heavier = weights.iter().filter(|&&weight| weight >= lightest).count();
+        assert_eq!(kept.len(), heavier, "the likeliest are kept");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 mod common;
 
 use model::{
-    Architecture, Buffers, Coefficient, Generator, Keep, Model, Preset, Sampling, TokenTree, init,
+    Adapter, Architecture, Buffers, Coefficient, Generator, Keep, LoraConfig, Model, Precision,
+    Preset, Sampling, TokenTree, Weights, init,
 };
 use proptest::prelude::*;
 
@@ -26,6 +27,39 @@ fn small(qkv_bias: bool, qk_norm: bool, tied: bool) -> Model {
         *value += 0.1 * (i as f32 * 0.7).sin();
     }
     Model::new(architecture, parameters)
+}
+
+/// The same with an adapter on every weight that can have one.
+fn small_with_adapter(qkv_bias: bool, qk_norm: bool, tied: bool) -> Model {
+    let mut model = small(qkv_bias, qk_norm, tied);
+    let config = LoraConfig {
+        rank: 3,
+        alpha: 5.0,
+        ..LoraConfig::default()
+    };
+    let mut adapter = Adapter::new(&config, &model.architecture, "small", 8).expect("an adapter");
+    // A fresh one's B is 0, which would hide every mistake.
+    for (i, value) in adapter.values.iter_mut().enumerate() {
+        *value += 0.1 * (i as f32 * 0.3).sin();
+    }
+    model
+        .attach(adapter)
+        .expect("an adapter that belongs to it");
+    model
+}
+
+fn trained(model: &Model) -> &[f32] {
+    match &model.adapter {
+        Some(adapter) => &adapter.values,
+        None => &model.weights.masters().expect("weights in f32").data,
+    }
+}
+
+fn set(model: &mut Model, at: usize, value: f32) {
+    match &mut model.adapter {
+        Some(adapter) => adapter.values[at] = value,
+        None => model.weights.change(|weights| weights[at] = value),
+    }
 }
 
 /// Every token but the first ones, with a coefficient that differs from token to token.
@@ -55,7 +89,7 @@ fn gradient(
     coefficients: &[Coefficient],
     keep: Keep,
 ) -> Vec<f32> {
-    let mut gradient = vec![0.0; model.parameters.data.len()];
+    let mut gradient = vec![0.0; model.trained_len()];
     let mut buffers = Buffers::default();
     let pass = model.forward(tree, targets, keep, &mut buffers);
     pass.backward(coefficients, &mut gradient, &mut buffers);
@@ -75,8 +109,12 @@ fn assert_close(got: &[f32], expected: &[f32], tolerance: f32, what: &str) {
 
 #[test]
 fn the_backward_pass_is_the_derivative_of_the_forward_pass() {
-    for (bias, norm, tied) in [(false, true, true), (true, false, false)] {
-        let mut model = small(bias, norm, tied);
+    for mut model in [
+        small(false, true, true),
+        small(true, false, false),
+        small_with_adapter(false, true, true),
+        small_with_adapter(true, false, false),
+    ] {
         model.temperature = 0.8;
         // Long enough that every kind of attention tile has a gradient to pass on.
         let shared: Vec<u32> = (0..150).map(|i| (i * i + 3) % 29).collect();
@@ -96,17 +134,17 @@ fn the_backward_pass_is_the_derivative_of_the_forward_pass() {
                 .sum()
         };
         let exact = gradient(&model, &tree, &targets, &coefficients, Keep::All);
-        let specs = model.parameters.layout.specs().to_vec();
+        let specs = model.trained().to_vec();
         for spec in specs {
             // A few entries of every parameter.
             for i in (0..spec.count()).step_by(1 + spec.count() / 7) {
                 let at = spec.offset + i;
-                let (before, step) = (model.parameters.data[at], 2e-3);
-                model.parameters.data[at] = before + step;
+                let (before, step) = (trained(&model)[at], 2e-3);
+                set(&mut model, at, before + step);
                 let above = value(&model);
-                model.parameters.data[at] = before - step;
+                set(&mut model, at, before - step);
                 let below = value(&model);
-                model.parameters.data[at] = before;
+                set(&mut model, at, before);
                 let numeric = ((above - below) / f64::from(2.0 * step)) as f32;
                 let error = (numeric - exact[at]).abs();
                 assert!(
@@ -122,7 +160,15 @@ fn the_backward_pass_is_the_derivative_of_the_forward_pass() {
 
 #[test]
 fn keeping_less_and_using_more_threads_change_no_gradient() {
-    let model = small(true, true, true);
+    for model in [
+        small(true, true, true),
+        small_with_adapter(true, true, true),
+    ] {
+        keeping_less_and_using_more_threads_change_nothing(&model);
+    }
+}
+
+fn keeping_less_and_using_more_threads_change_nothing(model: &Model) {
     let long: Vec<u32> = (0..300).map(|i| i % 29).collect();
     let mut branch = long[..150].to_vec();
     branch.extend((0..90).map(|i| (i * 7 + 3) % 29));
@@ -132,7 +178,7 @@ fn keeping_less_and_using_more_threads_change_no_gradient() {
     let of = |keep, threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         let pool = pool.build().expect("a pool of threads");
-        pool.install(|| gradient(&model, &tree, &targets, &coefficients, keep))
+        pool.install(|| gradient(model, &tree, &targets, &coefficients, keep))
     };
     let all = of(Keep::All, 1);
     assert!(all == of(Keep::Inputs, 1), "to the last bit");
@@ -171,7 +217,7 @@ proptest! {
         }
         let (logprobs, entropies) = score(&model, &tree, &all);
         let mut shared = vec![Coefficient::default(); all.len()];
-        let mut apart = vec![0.0; model.parameters.data.len()];
+        let mut apart = vec![0.0; model.trained_len()];
         for (s, path) in slices.iter().zip(&paths) {
             let (alone, _) = TokenTree::from_sequences(&[s]);
             let own = targets(&alone);
@@ -213,7 +259,12 @@ fn generate(model: &Model, requests: &[(usize, Vec<u32>)], limit: usize) -> Vec<
 
 #[test]
 fn a_rollout_and_a_score_agree_on_every_logprob() {
-    for model in [small(false, true, true), small(true, false, false)] {
+    for model in [
+        small(false, true, true),
+        small(true, false, false),
+        small_with_adapter(false, true, true),
+        small_with_adapter(true, false, false),
+    ] {
         let prompt: Vec<u32> = (0..300).map(|i| 1 + i % 28).collect();
         let requests: Vec<_> = (0..5)
             .map(|i| (i, prompt[..prompt.len() - i / 3].to_vec()))
@@ -267,6 +318,111 @@ fn a_second_turn_continues_from_the_first_ones_cache() {
         context.extend([7, 8, 9]); // what a tool returned
     }
     generator.release(9);
+}
+
+/// A tree, and the coefficients of all its targets.
+fn a_tree() -> (TokenTree, Vec<usize>, Vec<Coefficient>) {
+    let shared: Vec<u32> = (0..90).map(|i| (i * i + 3) % 29).collect();
+    let branch = |rest: &[u32]| [&shared[..], rest].concat();
+    let (tree, _) = TokenTree::from_sequences(&[&branch(&[4, 5, 6]), &branch(&[7, 8])]);
+    let targets = targets(&tree);
+    let coefficients = (0..targets.len()).map(coefficient).collect();
+    (tree, targets, coefficients)
+}
+
+#[test]
+fn bfloat16_weights_compute_what_the_same_numbers_in_f32_do() {
+    let (tree, targets, coefficients) = a_tree();
+    for exact in [small(false, true, true), small(true, false, false)] {
+        let masters = exact.weights.masters().expect("weights in f32").clone();
+        let mut same = masters.clone();
+        for x in &mut same.data {
+            *x = half::bf16::from_f32(*x).to_f32();
+        }
+        let of = |weights: Weights| Model::new(exact.architecture.clone(), weights);
+        let wide = of(Weights::F32(same));
+        let all = |model: &Model| {
+            let gradient = gradient(model, &tree, &targets, &coefficients, Keep::Inputs);
+            let turns = generate(model, &[(0, vec![3, 4, 5]), (1, vec![6, 7])], 20);
+            (score(model, &tree, &targets), gradient, turns)
+        };
+        assert!(all(&wide) != all(&exact), "rounding moves something");
+        let mixed = of(Weights::trained(masters.clone(), Precision::Bf16));
+        let frozen = of(Weights::frozen(masters, Precision::Bf16));
+        assert!(all(&wide) == all(&mixed), "to the last bit");
+        assert!(all(&wide) == all(&frozen), "to the last bit");
+    }
+}
+
+#[test]
+fn a_fresh_adapter_changes_nothing_and_a_merged_one_what_it_did_unmerged() {
+    let (tree, targets, _) = a_tree();
+    for (bias, norm, tied) in [(false, true, true), (true, false, false)] {
+        let base = small(bias, norm, tied);
+        let mut model = base.clone();
+        let config = LoraConfig {
+            rank: 4,
+            ..LoraConfig::default()
+        };
+        let fresh = Adapter::new(&config, &base.architecture, "small", 8).expect("an adapter");
+        model.attach(fresh).expect("an adapter that belongs to it");
+        assert!(score(&model, &tree, &targets) == score(&base, &tree, &targets));
+
+        let adapted = small_with_adapter(bias, norm, tied);
+        let mut weights = adapted.weights.masters().expect("weights in f32").clone();
+        let adapter = adapted.adapter.as_ref().expect("it has one");
+        adapter.merge(&mut weights);
+        let merged = Model::new(adapted.architecture.clone(), weights);
+        let (expected, _) = score(&adapted, &tree, &targets);
+        assert_close(
+            &score(&merged, &tree, &targets).0,
+            &expected,
+            2e-5,
+            "merged",
+        );
+        let (before, _) = score(&base, &tree, &targets);
+        let change = expected.iter().zip(&before).map(|(a, b)| (a - b).abs());
+        assert!(
+            change.fold(0.0, f32::max) > 0.1,
+            "the adapter does something"
+        );
+    }
+}
+
+#[test]
+fn an_adapter_of_some_targets_leaves_the_others_alone() {
+    let (tree, targets, coefficients) = a_tree();
+    let mut model = small(false, true, true);
+    let config = LoraConfig {
+        rank: 2,
+        targets: vec![model::Target::VProj, model::Target::UpProj],
+        ..LoraConfig::default()
+    };
+    let adapter = Adapter::new(&config, &model.architecture, "small", 8).expect("an adapter");
+    model
+        .attach(adapter)
+        .expect("an adapter that belongs to it");
+    let names: Vec<&str> = model
+        .trained()
+        .iter()
+        .map(|spec| spec.name.as_str())
+        .collect();
+    assert_eq!(
+        names[..5],
+        [
+            "base_model.model.model.layers.0.self_attn.v_proj.lora_A.weight",
+            "base_model.model.model.layers.0.self_attn.v_proj.lora_B.weight",
+            "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
+            "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight",
+            "base_model.model.model.layers.1.self_attn.v_proj.lora_A.weight",
+        ]
+    );
+    // B is 0 at first, so that only B has a gradient.
+    let gradient = gradient(&model, &tree, &targets, &coefficients, Keep::All);
+    for spec in model.trained() {
+        let moves = gradient[spec.range()].iter().any(|g| *g != 0.0);
+        assert_eq!(moves, spec.name.contains("lora_B"), "{}", spec.name);
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! A run folder in, text out: what a run did, what it changed, and what an episode looked like.
+//! Measurements in, fits and plots out.
 //! Reads what a run wrote. Knows no model, no trainer and no terminal: whether there is colour
 //! is an argument, and so is the way from tokens to text.
 
@@ -6,6 +7,8 @@ mod comparison;
 mod episode_text;
 mod error;
 mod folder;
+mod plot;
+mod power_law;
 mod summary;
 mod table;
 
@@ -13,5 +16,7 @@ pub use comparison::Comparison;
 pub use episode_text::episode_text;
 pub use error::ReportError;
 pub use folder::{RecordedEpisode, RunFolder};
+pub use plot::{Line, Panel, log_log_svg};
+pub use power_law::PowerLaw;
 pub use summary::run_summary;
 pub use table::{Breakdown, SOLVE_METRICS, table};

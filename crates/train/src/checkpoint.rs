@@ -1,9 +1,10 @@
-//! Checkpoints: model folders that anything can load, with what a resumed run needs beside.
+//! Checkpoints: model folders that anything can load, or adapter folders where an adapter is
+//! trained, with what a resumed run needs beside.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::{Model, Optimizer, OptimizerState, Parameters, Precision};
+use model::{AdapterFolder, Model, Optimizer, OptimizerState, Precision, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -57,18 +58,17 @@ impl Checkpoint {
         }
         fs::create_dir_all(&partial).map_err(io(&partial))?;
         let written = (|| -> Result<(), TrainError> {
-            let Model {
-                architecture,
-                parameters,
-                ..
-            } = model;
-            model::save(
-                &partial,
-                architecture,
-                parameters,
-                Precision::F32,
-                SHARD_BYTES,
-            )?;
+            match (&model.adapter, model.weights.masters()) {
+                (Some(adapter), _) => adapter.save(&partial)?,
+                (None, Some(masters)) => model::save(
+                    &partial,
+                    &model.architecture,
+                    masters,
+                    Precision::F32,
+                    SHARD_BYTES,
+                )?,
+                (None, None) => panic!("what is trained has f32 masters"),
+            }
             optimizer.state().save(&partial.join(OPTIMIZER))?;
             for (name, text) in companions {
                 fs::write(partial.join(name), text).map_err(io(&partial.join(name)))?;
@@ -134,9 +134,36 @@ impl Checkpoint {
         Ok(all)
     }
 
-    /// The weights.
-    pub fn parameters(&self) -> Result<Parameters, TrainError> {
-        Ok(model::load(&self.path)?.1)
+    /// Puts what was trained, the weights or the adapter, back into the run's model.
+    pub fn restore(&self, model: &mut Model) -> Result<(), TrainError> {
+        let other = |found: &str, expected: &str| TrainError::Setup {
+            problem: format!(
+                "`{}` holds {found}, but the run trains {expected}",
+                self.path.display()
+            ),
+            hint: "resume with the `model` settings that the run began with".into(),
+        };
+        match (&model.adapter, AdapterFolder::is_one(&self.path)) {
+            (None, true) => Err(other("an adapter", "all weights")),
+            (Some(_), false) => Err(other("whole weights", "an adapter")),
+            (None, false) => {
+                let (_, masters) = model::load(&self.path)?;
+                model.weights = Weights::trained(masters, model.weights.precision());
+                Ok(())
+            }
+            (Some(own), true) => {
+                let folder = AdapterFolder::open(&self.path)?;
+                if folder.config != own.config || folder.rank_stabilised != own.rank_stabilised {
+                    return Err(other(
+                        "an adapter of other rank, alpha or targets",
+                        "this one",
+                    ));
+                }
+                let mut adapter = folder.load(&model.architecture)?;
+                adapter.base.clone_from(&own.base);
+                Ok(model.attach(adapter)?)
+            }
+        }
     }
 
     /// The optimiser's moments.

@@ -64,4 +64,6 @@ pub struct Settings {
     pub optimizer: model::OptimizerConfig,
     /// How the learning rate changes over the run.
     pub schedule: model::Schedule,
+    /// The most bytes that a rollout's key-value cache may take; `None` takes what it needs.
+    pub cache_bytes: Option<usize>,
 }

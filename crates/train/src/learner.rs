@@ -13,7 +13,7 @@ use crate::folder::StepRecord;
 
 /// Samples go through the model together up to so many tokens: enough to fill the caches and the
 /// threads, few enough to keep activations small.
-const FOREST: usize = 4096;
+pub(crate) const FOREST: usize = 2048;
 
 /// Holds the optimiser, and what is reused from step to step.
 pub struct Learner {
@@ -126,20 +126,19 @@ struct Tally {
 }
 
 impl Learner {
-    /// A learner for models of `model`'s layout.
+    /// A learner of what is trained of `model`.
     pub fn new(
         model: &Model,
         optimizer: OptimizerConfig,
         objective: objective::Config,
         keep: Keep,
     ) -> Self {
-        let layout = &model.parameters.layout;
         Self {
-            optimizer: Optimizer::new(optimizer, layout),
+            optimizer: Optimizer::new(optimizer, model.trained()),
             objective,
             keep,
             buffers: Buffers::default(),
-            gradient: vec![0.0; layout.len],
+            gradient: vec![0.0; model.trained_len()],
         }
     }
 
@@ -154,8 +153,7 @@ impl Learner {
         rate: f32,
     ) -> Update {
         let tallies = self.gradient(model, batch, old);
-        let weights = &mut model.parameters.data;
-        let stats = self.optimizer.step(weights, &self.gradient, rate);
+        let stats = model.step(&mut self.optimizer, &self.gradient, rate);
         summary(batch, &tallies, stats)
     }
 
@@ -203,7 +201,7 @@ impl Learner {
 }
 
 /// The samples that go through the model together.
-fn forests(samples: &[Sample]) -> Vec<Range<usize>> {
+pub(crate) fn forests(samples: &[Sample]) -> Vec<Range<usize>> {
     let mut forests: Vec<Range<usize>> = Vec::new();
     let mut tokens = 0;
     for (i, sample) in samples.iter().enumerate() {
@@ -520,9 +518,8 @@ mod tests {
             assert_eq!(sample.rollouts.places.len(), sampled);
         }
         // Another observation, the same policy tokens: what follows is predicted otherwise.
-        for value in &mut model.parameters.data {
-            *value *= 3.0; // a random model hardly attends
-        }
+        // A random model hardly attends.
+        (model.weights).change(|weights| weights.iter_mut().for_each(|x| *x *= 3.0));
         let last_logprob = |tokens: &[u32]| {
             let (tree, _) = model::TokenTree::from_sequences(&[tokens]);
             let buffers = &mut Buffers::default();

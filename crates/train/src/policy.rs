@@ -1,6 +1,6 @@
 //! The model as a policy: what a rollout asks for, answered by the model's generator.
 
-use model::{Generator, Model, Sampling};
+use model::{CacheStats, Generator, Model, ModelError, Sampling};
 use rollout::{Policy, PolicyError, SampledTurn, TurnEnd, TurnRequest};
 
 /// Samples turns from a model whose weights stand still meanwhile.
@@ -10,8 +10,14 @@ pub struct ModelPolicy<'m> {
 }
 
 impl<'m> ModelPolicy<'m> {
-    /// A policy that samples as `config` says and ends turns at `stop_tokens`.
-    pub fn new(model: &'m Model, config: &rollout::Config, stop_tokens: &[u32]) -> Self {
+    /// A policy that samples as `config` says, ends turns at `stop_tokens` and keeps its
+    /// key-value cache within `cache_bytes`; refuses a limit that could not hold one episode.
+    pub fn new(
+        model: &'m Model,
+        config: &rollout::Config,
+        stop_tokens: &[u32],
+        cache_bytes: Option<usize>,
+    ) -> Result<Self, ModelError> {
         let sampling = Sampling {
             temperature: config.temperature as f32,
             top_p: config.top_p as f32,
@@ -19,10 +25,19 @@ impl<'m> ModelPolicy<'m> {
             min_p: config.min_p as f32,
         };
         let positions = config.max_tokens + 1;
-        Self {
-            generator: Generator::new(model, sampling, stop_tokens, positions),
-            positions,
+        let mut generator = Generator::new(model, sampling, stop_tokens, positions);
+        if let Some(bytes) = cache_bytes {
+            generator = generator.bounded(bytes)?;
         }
+        Ok(Self {
+            generator,
+            positions,
+        })
+    }
+
+    /// What the key-value cache holds and has done.
+    pub fn cache_stats(&self) -> CacheStats {
+        self.generator.stats()
     }
 }
 

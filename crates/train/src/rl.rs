@@ -6,7 +6,7 @@ use std::time::Duration;
 use chat::Chat;
 use env::Suite;
 use episode::{Evaluation, EvaluationMode, Group, Seed, Task};
-use model::{Keep, Model};
+use model::{Model, OptimizerKind};
 use objective::{Algorithm, is_anchored};
 use rand::RngExt;
 use rollout::Setting;
@@ -15,7 +15,7 @@ use crate::batch::{Batch, Example};
 use crate::checkpoint::{Checkpoint, State};
 use crate::folder::{RunFolder, StepRecord};
 use crate::learner::{Learner, Update};
-use crate::{Drawn, ModelPolicy, Settings, Source, TrainError};
+use crate::{Drawn, ModelPolicy, Settings, Source, TrainError, plan};
 
 /// Time since some fixed moment.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -65,9 +65,41 @@ pub struct Parts {
     pub clock: Clock,
 }
 
+impl Parts {
+    /// Refuses a model, a tokenizer, data and an optimiser that do not belong together.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let setup = |problem: String, hint: &str| {
+            let hint = hint.into();
+            Err(TrainError::Setup { problem, hint })
+        };
+        let (rows, ids) = (self.model.architecture.vocab_size, self.chat.vocab_size());
+        if ids > rows {
+            return setup(
+                format!("the tokenizer has {ids} tokens, but the model's vocabulary only {rows}"),
+                "use the tokenizer that the model was made with",
+            );
+        }
+        if self.source.is_empty() {
+            return setup(
+                "there is no task to train on".into(),
+                "give `data.train` tasks and, for `sft`, traces that end with an answer",
+            );
+        }
+        let muon = self.settings.optimizer.kind == OptimizerKind::Muon;
+        if muon && self.model.adapter.is_some() {
+            return setup(
+                "Muon moves whole weights, but an adapter is trained".into(),
+                "`--set optimizer.kind=adamw`",
+            );
+        }
+        Ok(())
+    }
+}
+
 impl Trainer {
     /// A run's beginning, which writes into `folder`.
     pub fn new(parts: Parts, folder: RunFolder) -> Result<Self, TrainError> {
+        parts.check()?;
         let Parts {
             settings,
             mut model,
@@ -76,11 +108,7 @@ impl Trainer {
             companions,
             clock,
         } = parts;
-        check(&model, &chat, &source)?;
-        let keep = match settings.train.activation_checkpointing {
-            true => Keep::Inputs,
-            false => Keep::All,
-        };
+        let keep = plan::keep(&settings.train);
         if settings.rollout.temperature > 0.0 {
             model.temperature = settings.rollout.temperature as f32;
         }
@@ -115,7 +143,7 @@ impl Trainer {
                     .into(),
             });
         }
-        trainer.model.parameters = checkpoint.parameters()?;
+        checkpoint.restore(&mut trainer.model)?;
         trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
         trainer.step = checkpoint.state.step;
         Ok(trainer)
@@ -227,7 +255,9 @@ impl Trainer {
         config: &rollout::Config,
         seed: Seed,
     ) -> Result<Vec<Group>, TrainError> {
-        let mut policy = ModelPolicy::new(&self.model, config, self.chat.stop_tokens());
+        let cache = self.settings.cache_bytes;
+        let stops = self.chat.stop_tokens();
+        let mut policy = ModelPolicy::new(&self.model, config, stops, cache)?;
         let setting = Setting {
             chat: &self.chat,
             suite,
@@ -267,26 +297,6 @@ impl Trainer {
     pub fn folder(&self) -> &RunFolder {
         &self.folder
     }
-}
-
-/// Model, tokenizer and data must belong together.
-fn check(model: &Model, chat: &Chat, source: &Source) -> Result<(), TrainError> {
-    let (rows, ids) = (model.architecture.vocab_size, chat.vocab_size());
-    if ids > rows {
-        return Err(TrainError::Setup {
-            problem: format!(
-                "the tokenizer has {ids} tokens, but the model's vocabulary only {rows}"
-            ),
-            hint: "use the tokenizer that the model was made with".into(),
-        });
-    }
-    if source.is_empty() {
-        return Err(TrainError::Setup {
-            problem: "there is no task to train on".into(),
-            hint: "give `data.train` tasks and, for `sft`, traces that end with an answer".into(),
-        });
-    }
-    Ok(())
 }
 
 /// The step's line of metrics.jsonl.

@@ -50,6 +50,7 @@ fn settings(algorithm: Algorithm, steps: u64) -> Settings {
             ..model::OptimizerConfig::default()
         },
         schedule: model::Schedule::default(),
+        cache_bytes: None,
     }
 }
 
@@ -123,7 +124,7 @@ fn the_same_seed_gives_the_same_episodes_byte_for_byte() {
         (
             read(folder.path(), "episodes.jsonl"),
             read(folder.path(), "metrics.jsonl"),
-            trainer.model.parameters.data.clone(),
+            trainer.model.weights.clone(),
         )
     };
     let (one, two) = (run(), run());
@@ -152,7 +153,7 @@ fn a_resumed_run_equals_an_unbroken_one() {
     let mut second = Trainer::resume(parts, folder, &checkpoint).expect("a run that goes on");
     train_to(&mut second, 6);
 
-    assert!(whole.model.parameters.data == second.model.parameters.data);
+    assert!(whole.model.weights == second.model.weights);
     for name in ["episodes.jsonl", "metrics.jsonl"] {
         assert_eq!(
             read(unbroken.path(), name),
@@ -160,6 +161,56 @@ fn a_resumed_run_equals_an_unbroken_one() {
             "{name}"
         );
     }
+}
+
+/// The parts of a run that trains an adapter.
+fn parts_with_adapter(settings: Settings) -> Parts {
+    let mut parts = parts(settings, 5);
+    let config = model::LoraConfig {
+        rank: 8,
+        ..model::LoraConfig::default()
+    };
+    let adapter = model::Adapter::new(&config, &parts.model.architecture, "base", 1);
+    let adapter = adapter.expect("a rank that fits");
+    parts.model.attach(adapter).expect("its own base");
+    parts
+}
+
+#[test]
+fn an_adapter_learns_while_the_weights_stand_still_and_resumes_to_the_last_bit() {
+    let run = |steps| {
+        let mut settings = settings(Algorithm::Sft, steps);
+        settings.optimizer.learning_rate = 2e-2;
+        settings
+    };
+    let unbroken = tempfile::tempdir().expect("a folder");
+    let folder = RunFolder::create(unbroken.path(), "").expect("a new folder");
+    let mut whole = Trainer::new(parts_with_adapter(run(20)), folder).expect("parts that fit");
+    let before = whole.model.weights.clone();
+    let first = whole.step().expect("a step").update.loss_trace;
+    train_to(&mut whole, 10);
+    whole.checkpoint(false).expect("a checkpoint");
+    train_to(&mut whole, 19);
+    let last = whole.step().expect("a step").update.loss_trace;
+    assert!(last < 0.7 * first, "the loss went from {first} to {last}");
+    assert!(whole.model.weights == before);
+
+    let checkpoint = Checkpoint::latest(unbroken.path()).expect("a folder that opens");
+    let checkpoint = checkpoint.expect("a checkpoint");
+    let folder = RunFolder::reopen(unbroken.path(), 10, false).expect("a run's folder");
+    let mut second = Trainer::resume(parts_with_adapter(run(20)), folder, &checkpoint)
+        .expect("a run that goes on");
+    train_to(&mut second, 20);
+    assert!(whole.model.adapter == second.model.adapter);
+    assert!(whole.model.adapter.is_some());
+
+    let folder = RunFolder::reopen(unbroken.path(), 10, false).expect("a run's folder");
+    let error = Trainer::resume(parts(run(20), 5), folder, &checkpoint).err();
+    let error = error.expect("all weights are trained now").to_string();
+    assert!(
+        error.contains("holds an adapter, but the run trains all weights"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::StoredAs;
 use crate::config::Preset;
 
 #[derive(Debug, Subcommand)]
@@ -14,6 +15,10 @@ pub(crate) enum BenchCommand {
     Decode(BenchDecode),
     /// An update on a token tree against the same update on its sequences one by one
     Tree(BenchTree),
+    /// Whole steps of a run: rollouts with tools, rewards, update
+    Rollout(BenchRollout),
+    /// How speed and memory change with threads, batch, context and model: a table and a plot
+    Scale(BenchScale),
 }
 
 /// Whose speed is measured, and how.
@@ -28,6 +33,12 @@ pub(crate) struct BenchSubject {
     /// Tokens of a preset's vocabulary
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive)]
     pub(crate) vocabulary: usize,
+    /// What passes read the weights in
+    #[arg(long, default_value = "f32")]
+    pub(crate) weights: StoredAs,
+    /// Rank of a LoRA adapter that is trained instead of the weights; 0 is none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) lora_rank: usize,
     /// Threads; 0 is as many as the machine runs at once
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
@@ -40,6 +51,9 @@ pub(crate) struct BenchSubject {
     /// Print the outcome as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Measure also which phase takes which share of the threads' time
+    #[arg(long)]
+    pub(crate) profile: bool,
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +120,63 @@ pub(crate) struct BenchTree {
     /// Keep only each layer's input for the backward pass
     #[arg(long)]
     pub(crate) checkpointing: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact bench rollout --repetitions 1 --set rollout.max-turn-tokens=8
+  pact bench rollout --model model --repetitions 1 --set rollout.group-size=4 --json
+  pact bench rollout runs/quickstart.toml --repetitions 1 --set train.prompts-per-step=2")]
+pub(crate) struct BenchRollout {
+    /// A run's config, TOML, whose first steps are measured [default: GRPO on 4 tasks of the tool
+    /// world, 8 episodes each of a turn of 64 tokens or more, by a fresh tiny model]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// A model folder to begin with
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// Threads; 0 is as many as the machine runs at once [default: the config's]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Steps that are measured, after one that does not count
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    pub(crate) repetitions: usize,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact bench scale --preset tiny --budget 1 --out scale")]
+pub(crate) struct BenchScale {
+    /// The model of all curves but that of models
+    #[arg(long, default_value = "small")]
+    pub(crate) preset: Preset,
+    /// Tokens of every model's vocabulary
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = positive)]
+    pub(crate) vocabulary: usize,
+    /// The most threads; 0 is as many as the machine runs at once
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// Seconds that all measurements together may take; the cheapest are made first
+    #[arg(long, value_name = "SECONDS", default_value_t = 600.0, value_parser = seconds)]
+    pub(crate) budget: f64,
+    /// Write scale.json, scale.md and scale.svg into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| *number > 0.0);
+    number.ok_or_else(|| "expected a number of seconds above 0".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

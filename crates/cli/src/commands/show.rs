@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::args::Show;
 use crate::exit::Exit;
+use crate::policies::Folders;
 use crate::{config_file, paths, terminal, tokenizer};
 
 pub(crate) fn run(arguments: &Show) -> Result<Exit> {
@@ -89,6 +90,10 @@ fn tokenizer_folder(file: &Path, given: Option<&Path>) -> Result<Option<PathBuf>
         return Ok(None);
     };
     let model = config_file::read(Some(&config), &[])?.model;
-    let folder = model.path.or(model.tokenizer);
-    Ok(folder.as_deref().map(paths::resolve).transpose()?)
+    let Some(folder) = model.path.or(model.tokenizer) else {
+        return Ok(None);
+    };
+    Ok(Some(
+        Folders::find(&paths::resolve(&folder)?, None)?.tokenizer,
+    ))
 }

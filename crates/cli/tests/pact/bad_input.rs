@@ -248,3 +248,103 @@ fn prompts_of_which_none_fits() {
         "a run that never began left a folder"
     );
 }
+
+/// A model called `model`, and a run called `lora` that trained an adapter on it.
+fn a_place_with_an_adapter() -> Place {
+    let place = a_place_with_a_model();
+    place.make_world(1);
+    let lora = "[model]\npath = \"model\"\nlora = { rank = 4 }\n";
+    place.write("run.toml", &format!("{lora}{QUICK}"));
+    place
+        .pact("train run.toml --run lora --set train.steps=1")
+        .done();
+    place
+}
+
+const ADAPTER: &str = "lora/checkpoints/step-000001";
+
+/// What `pact eval` says of the adapter, the folder of the test cut out.
+fn refused_adapter(place: &Place, more: &str) -> String {
+    let command = format!("eval --suite world --data tasks.jsonl --model {ADAPTER} {more}");
+    let folder = fs::canonicalize(place.path("")).expect("the test's folder");
+    let folder = format!("{}/", folder.display());
+    place.pact(&command).refused(1).replace(&folder, "")
+}
+
+#[test]
+fn an_adapter_of_another_base() {
+    let place = a_place_with_an_adapter();
+    place
+        .pact("model init --preset tiny --seed 1 --out seed")
+        .done();
+    assert_snapshot!(refused_adapter(&place, "--set model.path=seed"));
+    place.pact("model init --preset small --out small").done();
+    assert_snapshot!(refused_adapter(&place, "--set model.path=small"));
+    let merge = format!("model merge --model small --adapter {ADAPTER} --out merged");
+    assert!(place.pact(&merge).refused(1).contains("has shape"));
+    assert!(!place.path("merged").exists());
+    fs::remove_dir_all(place.path("model")).expect("the base was there");
+    assert_snapshot!(refused_adapter(&place, ""));
+}
+
+#[test]
+fn an_adapter_with_a_missing_or_truncated_file() {
+    let place = a_place_with_an_adapter();
+    let file = place.path(ADAPTER).join("adapter_model.safetensors");
+    let bytes = fs::read(&file).expect("the matrices");
+    fs::write(&file, &bytes[..bytes.len() / 2]).expect("half of them");
+    assert_snapshot!(refused_adapter(&place, ""));
+    fs::remove_file(&file).expect("it was there");
+    assert_snapshot!(refused_adapter(&place, ""));
+}
+
+#[test]
+fn an_adapter_that_asks_for_what_is_not_implemented() {
+    let place = a_place_with_an_adapter();
+    let file = format!("{ADAPTER}/adapter_config.json");
+    let config = place.read(&file);
+    place.write(
+        &file,
+        &config.replace("\"bias\": \"none\"", "\"bias\": \"all\""),
+    );
+    assert_snapshot!(refused_adapter(&place, ""));
+    place.write(&file, &config.replace("\"q_proj\"", "\"query\""));
+    assert_snapshot!(refused_adapter(&place, ""));
+}
+
+#[test]
+fn lora_settings_that_mean_nothing() {
+    let place = a_place_with_a_model();
+    place.write("run.toml", &format!("model.path = \"model\"\n{QUICK}"));
+    let refused = |sets: &str, code| place.pact(&format!("train run.toml {sets}")).refused(code);
+    assert_snapshot!(refused("--set model.lora.rank=200", 2));
+    assert_snapshot!(refused(
+        "--set model.lora.rank=4 --set model.lora.dropout=0.1",
+        2
+    ));
+    assert_snapshot!(refused("--set model.lora.targets=[\"q_prj\"]", 2));
+    assert_snapshot!(refused(
+        "--set model.lora.rank=4 --set optimizer.kind=muon",
+        1
+    ));
+    assert_snapshot!(refused("--set model.weights=fp16", 2));
+    assert!(
+        !place.path("runs").exists(),
+        "a run that never began left a folder"
+    );
+}
+
+#[test]
+fn a_merge_of_what_is_no_adapter() {
+    let place = a_place_with_a_model();
+    assert_snapshot!(
+        place
+            .pact("model merge --adapter model --out merged")
+            .refused(2)
+    );
+    assert_snapshot!(
+        place
+            .pact("model merge --adapter nowhere --out merged")
+            .refused(1)
+    );
+}

@@ -2,7 +2,7 @@
 
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 21] = [
     "",
     "data",
     "data make",
@@ -22,10 +22,12 @@ const PAGES: [&str; 19] = [
     "bench train",
     "bench decode",
     "bench tree",
+    "bench rollout",
+    "bench scale",
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 3] = ["train", "show", "completions"];
+const LATER_PAGES: [&str; 4] = ["train", "model merge", "show", "completions"];
 
 #[test]
 fn the_short_help_of_every_command_fits_a_page() {

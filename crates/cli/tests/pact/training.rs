@@ -157,3 +157,189 @@ fn an_interrupted_run_writes_a_checkpoint_and_can_be_resumed() {
     );
     assert_eq!(place.read("out/metrics.jsonl").lines().count(), done + 1);
 }
+
+/// A place with a base, and a config that trains an adapter on it.
+fn a_place_with_an_adapter_to_train() -> Place {
+    let place = Place::new();
+    place
+        .pact("model init --preset tiny --seed 2 --out base")
+        .done();
+    let lora = "[model]\npath = \"base\"\nlora = { rank = 4, alpha = 8.0 }\n";
+    place.write("run.toml", &format!("{lora}{QUICK}"));
+    place
+}
+
+/// Trains two steps unbroken, and again with a stop between; everything that `files` name in
+/// the last checkpoint is then the same.
+fn check_resumed(place: &Place, files: &[&str]) {
+    place.pact("train run.toml --run unbroken").done();
+    place.pact("train run.toml --run broken").done();
+    fs::remove_dir_all(place.path("broken/checkpoints/step-000002")).expect("the last checkpoint");
+    place.pact("train --run broken --resume").done();
+    for file in files {
+        let of = |run: &str| fs::read(place.path(&format!("{run}/checkpoints/step-000002/{file}")));
+        let [unbroken, broken] = ["unbroken", "broken"].map(|run| of(run).expect(file));
+        assert!(unbroken == broken, "{file} differs");
+    }
+    for file in ["episodes.jsonl", "evaluations.jsonl", "config.toml"] {
+        let [unbroken, broken] =
+            ["unbroken", "broken"].map(|run| place.read(&format!("{run}/{file}")));
+        assert!(unbroken == broken, "{file} differs");
+    }
+}
+
+#[test]
+fn a_run_that_trains_an_adapter_leaves_adapters_and_resumes_to_the_last_bit() {
+    let place = a_place_with_an_adapter_to_train();
+    let files = [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "optimizer.safetensors",
+        "tokenizer.json",
+    ];
+    check_resumed(&place, &files);
+    let checkpoint = |step: u64| place.path(&format!("unbroken/checkpoints/step-00000{step}"));
+    assert!(!checkpoint(2).join("model.safetensors").exists());
+    let weights = |step| fs::read(checkpoint(step).join("adapter_model.safetensors"));
+    assert!(weights(1).expect("a first") != weights(2).expect("a second"));
+
+    let info = "model info unbroken/checkpoints/step-000002 --json";
+    let facts = place.pact(info).json();
+    assert_eq!(facts["rank"], json!(4));
+    // 4 layers: q 4 (128 + 128), k and v 4 (128 + 64), o 4 (128 + 128), gate, up, down 4 (128 + 384).
+    assert_eq!(
+        facts["parameters"],
+        json!(4 * 4 * (256 + 2 * 192 + 256 + 3 * 512))
+    );
+}
+
+#[test]
+fn a_run_in_bfloat16_saves_its_f32_masters_and_resumes_to_the_last_bit() {
+    let place = Place::new();
+    place.write("run.toml", &format!("model.weights = \"bf16\"\n{QUICK}"));
+    check_resumed(&place, &["model.safetensors", "optimizer.safetensors"]);
+    let config = place.read("unbroken/checkpoints/step-000002/config.json");
+    assert!(config.contains("float32"), "{config}");
+    // Rounded to bfloat16, the last two bytes of every number would be 0.
+    let bytes = weights(&place, "unbroken", 2);
+    let exact = bytes.as_chunks::<4>().0.iter().filter(|x| x[0] != 0);
+    assert!(exact.count() > bytes.len() / 8);
+    place
+        .pact("train run.toml --run f32 --set model.weights=f32")
+        .done();
+    assert!(
+        weights(&place, "f32", 2) != bytes,
+        "rounding moves something"
+    );
+}
+
+#[test]
+fn an_adapter_plays_and_trains_on_its_base_and_merges_into_it() {
+    let place = a_place_with_an_adapter_to_train();
+    place.make_world(3);
+    place
+        .pact("train run.toml --run out --set optimizer.learning-rate=0.01")
+        .done();
+    let adapter = "out/checkpoints/step-000002";
+    let rollout = |model: &str| {
+        let command = format!(
+            "rollout --suite world --data tasks.jsonl --model {model} --sampled \
+             --set rollout.max-turn-tokens=8"
+        );
+        place.pact(&command).done()
+    };
+    let adapted = rollout(adapter);
+    assert!(adapted != rollout("base"), "the adapter does something");
+    assert_eq!(
+        adapted,
+        rollout(&format!("{adapter} --set model.path=base"))
+    );
+
+    place
+        .pact(&format!("model merge --adapter {adapter} --out merged"))
+        .done();
+    let tokens = |episodes: &str| {
+        let lines = episodes.lines();
+        let of = |line| {
+            let episode: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            episode["segments"][0]["tokens"].clone()
+        };
+        lines.map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(tokens(&rollout("merged")), tokens(&adapted));
+    let merge = format!("model merge --model base --adapter {adapter} --out bf16 --precision bf16");
+    place.pact(&merge).done();
+    let size = |folder: &str| {
+        let file = place.path(folder).join("model.safetensors");
+        fs::metadata(file).expect("weights").len()
+    };
+    assert!(size("bf16") * 2 < size("merged") + 20_000);
+
+    // Goes on from an adapter, whichever way it is named.
+    let go_on = "--set model.lora.rank=0 --set train.steps=1";
+    place
+        .pact(&format!(
+            "train run.toml --run a --set model.path={adapter} {go_on}"
+        ))
+        .done();
+    place
+        .pact(&format!(
+            "train run.toml --run b --set model.adapter={adapter} {go_on}"
+        ))
+        .done();
+    let of = |run: &str| {
+        let file = format!("{run}/checkpoints/step-000001/adapter_model.safetensors");
+        fs::read(place.path(&file)).expect("an adapter")
+    };
+    assert!(of("a") == of("b"));
+    assert!(of("a") != of("out"));
+    place.pact("show a --task 0 --step 0").done();
+}
+
+#[test]
+fn a_plan_counts_what_a_run_takes_and_begins_none() {
+    let place = a_place_with_a_config();
+    let plan = place.pact("train run.toml --plan --json").json();
+    let parts = plan["parts"].as_array().expect("a list");
+    let sum = |key: &str| {
+        parts
+            .iter()
+            .map(|part| part[key].as_u64().expect("bytes"))
+            .sum::<u64>()
+    };
+    assert_eq!(plan["at-least-bytes"], json!(sum("at-least-bytes")));
+    assert_eq!(plan["at-most-bytes"], json!(sum("at-most-bytes")));
+    assert!(sum("at-least-bytes") < sum("at-most-bytes"));
+    assert_eq!(plan["settings-that-fit"], json!([]), "{plan}");
+    assert!(!place.path("runs").exists(), "a plan is no run");
+
+    let text = place
+        .pact("train run.toml --plan --set engine.memory-gib=0.04 --set rollout.max-tokens=20000")
+        .done();
+    assert!(text.contains("does not fit"), "{text}");
+    let (_, command) = text.split_once("hint: it fits with `").expect("a hint");
+    let sets = command.trim_end().trim_end_matches('`');
+    let fitting = format!("train run.toml --plan --set engine.memory-gib=0.04 {sets}");
+    let text = place.pact(&fitting).done();
+    assert!(!text.contains("does not fit"), "{text}");
+}
+
+#[test]
+fn a_model_that_cannot_fit_is_refused_with_the_plan_before_the_run_begins() {
+    let place = a_place_with_a_config();
+    for way in ["", "--plan"] {
+        let command = format!("train run.toml {way} --set engine.memory-gib=0.01");
+        let message = place.pact(&command).refused(2);
+        let start = "error: this run takes at least 0.0";
+        assert!(message.starts_with(start), "{message}");
+        assert!(message.contains("\nweights "), "{message}");
+        assert!(
+            message.contains("\nhint: no setting makes this fit"),
+            "{message}"
+        );
+    }
+    assert!(
+        !place.path("runs").exists(),
+        "a run that never began left a folder"
+    );
+}

@@ -10,7 +10,7 @@ use super::file::RowFile;
 use super::{FtrlOptions, FtrlSuite, Row};
 use crate::jsonl::LineProblem;
 use crate::python::PythonPool;
-use crate::{EnvError, Suite, load_traces, replay};
+use crate::{EnvError, Suite, load_traces};
 
 /// What a file of tasks holds, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -50,7 +50,7 @@ pub fn check_file(
     let mut report = count(&file);
     report.problems = problems.iter().map(ToString::to_string).collect();
     if is_readable {
-        check_traces(&FtrlSuite::new(file, Arc::new(pool)), traces, &mut report);
+        check_traces(&FtrlSuite::new(file, Arc::new(pool)), traces, &mut report)?;
     }
     Ok(report)
 }
@@ -83,7 +83,11 @@ fn unusable_tools(row: &Row) -> impl Iterator<Item = LineProblem> {
     without_code.chain(without_tool)
 }
 
-fn check_traces(suite: &FtrlSuite, path: Option<&Path>, report: &mut CheckReport) {
+fn check_traces(
+    suite: &FtrlSuite,
+    path: Option<&Path>,
+    report: &mut CheckReport,
+) -> Result<(), EnvError> {
     let loaded = path.map_or_else(|| Ok(Vec::new()), |path| load_traces(path, suite.tasks()));
     let mut traces = loaded.unwrap_or_else(|problem| {
         report.problems.push(problem.to_string());
@@ -91,7 +95,7 @@ fn check_traces(suite: &FtrlSuite, path: Option<&Path>, report: &mut CheckReport
     });
     traces.extend(suite.gold_traces());
     for trace in &traces {
-        let replayed = replay(suite, trace);
+        let replayed = suite.replay_as_recorded(trace)?;
         report.traces += 1;
         report.solving_traces += usize::from(replayed.score.metrics["solve-r"] == 1.0);
         report
@@ -103,4 +107,5 @@ fn check_traces(suite: &FtrlSuite, path: Option<&Path>, report: &mut CheckReport
             )
         }));
     }
+    Ok(())
 }

@@ -1,17 +1,17 @@
 //! FTRL's tasks as a suite, and one episode of a task: calls to Python, feedback to goldens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use episode::{Observation, Score, Task, ToolCall};
+use episode::{Observation, Score, Task, ToolCall, Trace};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::python::{PythonConfig, PythonPool, PythonTool, call_error};
-use crate::{EnvError, Environment, Suite, UnsolvedSet};
+use crate::python::{PythonConfig, PythonPool, PythonTool, call_error, is_day};
+use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
 
 /// How the suite's tools are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,7 @@ pub struct FtrlSuite {
 }
 
 /// What an episode needs of a row, and the policy never sees.
+#[derive(Clone)]
 pub(super) struct SuiteRow {
     codes: Arc<IndexMap<String, String>>,
     goldens: IndexMap<String, Vec<String>>,
@@ -73,6 +74,30 @@ impl FtrlSuite {
         }
     }
 
+    /// The same tasks, for whose tools it is another day (`YYYY-MM-DD`).
+    fn on_day(&self, date: &str) -> Result<Self, EnvError> {
+        Ok(Self {
+            rows: self.rows.clone(),
+            tasks: self.tasks.clone(),
+            places: self.places.clone(),
+            pool: Arc::new(self.pool.on_day(date)?),
+        })
+    }
+
+    /// [`replay`], where need be on the day of the recording: tools that read the clock return
+    /// the day, and so a recording that differs names it.
+    pub fn replay_as_recorded(&self, trace: &Trace) -> Result<ReplayReport, EnvError> {
+        let today = replay(self, trace);
+        let recorded = today.mismatches.iter().map(|it| it.recorded.as_str());
+        for day in recorded.flat_map(days).collect::<BTreeSet<_>>() {
+            let then = replay(&self.on_day(day)?, trace);
+            if then.mismatches.is_empty() {
+                return Ok(then);
+            }
+        }
+        Ok(today)
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = (&Task, &SuiteRow)> {
         self.tasks.iter().zip(&self.rows)
     }
@@ -106,6 +131,13 @@ impl Suite for FtrlSuite {
     fn is_instant(&self) -> bool {
         false
     }
+}
+
+/// Every `YYYY-MM-DD` in a text that is a day.
+fn days(text: &str) -> impl Iterator<Item = &str> {
+    (0..text.len())
+        .filter_map(|at| text.get(at..at + 10))
+        .filter(|part| is_day(part))
 }
 
 /// The task that the policy sees, and the row's secrets.

@@ -4,7 +4,7 @@
 mod pool;
 mod worker;
 
-pub(crate) use pool::{PythonPool, PythonTool, call_error};
+pub(crate) use pool::{PythonPool, PythonTool, call_error, is_day};
 use serde::{Deserialize, Serialize};
 
 /// How tools are run.
@@ -19,6 +19,10 @@ pub struct PythonConfig {
     pub call_seconds: f64,
     /// Address space of one worker, in MiB.
     pub memory_mib: u64,
+    /// The day that tools see as today, `YYYY-MM-DD`; its time is midnight, UTC. Fixed, so that
+    /// the same call has the same result for ever; the cost is that a tool which waits for the
+    /// clock to move waits in vain.
+    pub date: String,
 }
 
 impl Default for PythonConfig {
@@ -28,6 +32,7 @@ impl Default for PythonConfig {
             workers: 4,
             call_seconds: 10.0,
             memory_mib: 2048,
+            date: "2025-01-01".to_owned(),
         }
     }
 }

@@ -46,6 +46,9 @@ impl PythonPool {
             program: config.interpreter.clone(),
             problem,
         };
+        if !is_day(&config.date) {
+            return Err(EnvError::Date(config.date));
+        }
         let call_limit = Duration::try_from_secs_f64(config.call_seconds)
             .map_err(|error| failed(format!("`call-seconds`: {error}")))?;
         let interpreter = find_interpreter(&config)?;
@@ -62,6 +65,14 @@ impl PythonPool {
                 lent: 0,
             }),
             returned: Condvar::new(),
+        })
+    }
+
+    /// The same pool on another day.
+    pub(crate) fn on_day(&self, date: &str) -> Result<Self, EnvError> {
+        Self::new(PythonConfig {
+            date: date.to_owned(),
+            ..self.config.clone()
         })
     }
 
@@ -149,6 +160,21 @@ impl PythonPool {
         state.idle.extend(worker);
         self.returned.notify_one();
     }
+}
+
+/// Whether this is a day of the Gregorian calendar, `YYYY-MM-DD`.
+pub(crate) fn is_day(text: &str) -> bool {
+    let numbers: Option<Vec<u32>> = text.split('-').map(|part| part.parse().ok()).collect();
+    let Some([year, month @ 1..=12, day]) = numbers.as_deref() else {
+        return false;
+    };
+    let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let days = match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    text.len() == 10 && (1..=9999).contains(year) && (1..=days).contains(day)
 }
 
 const UNBROKEN: &str = "nothing panics while it holds the pool's lock";

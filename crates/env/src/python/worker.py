@@ -8,12 +8,15 @@ A call runs in a child forked from this warm interpreter, so that whatever a too
 modules, its standard streams or its process is gone with it. Time is the parent's affair.
 """
 
+import calendar
+import datetime
 import json
 import os
 import random
 import resource
 import signal
 import sys
+import time
 from copy import deepcopy
 from hashlib import sha256
 from time import sleep
@@ -22,8 +25,9 @@ LONGEST_RESULT = 1 << 20
 REPLIED = 77
 
 
-def main(memory_mib, alarm_seconds):
+def main(memory_mib, alarm_seconds, today):
     requests_in, replies_out = take_over_streams()
+    stop_clocks(today)
     limit(resource.RLIMIT_AS, memory_mib << 20)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_FSIZE, 0)  # a tool keeps nothing on disk
@@ -53,6 +57,45 @@ def limit(what, value):
         resource.setrlimit(what, (value, value))
     except (ValueError, OSError):
         pass  # not every system has every limit
+
+
+def stop_clocks(today):
+    """For every tool it is the midnight, UTC, that begins this day; only durations can be told."""
+    midnight = datetime.datetime.strptime(today, "%Y-%m-%d")
+    seconds = calendar.timegm(midnight.timetuple())
+
+    class AsTheReal(type):
+        def __instancecheck__(cls, value):
+            return isinstance(value, cls.__mro__[1])
+
+        def __subclasscheck__(cls, other):
+            return issubclass(other, cls.__mro__[1])
+
+    class Date(datetime.date, metaclass=AsTheReal):
+        @classmethod
+        def today(cls):
+            return cls.fromordinal(midnight.toordinal())
+
+    class DateTime(datetime.datetime, metaclass=AsTheReal):
+        @classmethod
+        def now(cls, tz=None):
+            return cls.fromtimestamp(seconds, tz) if tz else cls.utcnow()
+
+        @classmethod
+        def utcnow(cls):
+            return cls.combine(midnight, datetime.time())
+
+        @classmethod
+        def today(cls):
+            return cls.utcnow()
+
+    datetime.date, datetime.datetime = Date, DateTime
+    gmtime, asctime, strftime = time.gmtime, time.asctime, time.strftime
+    time.time, time.time_ns = lambda: float(seconds), lambda: seconds * 10**9
+    time.gmtime = time.localtime = lambda secs=None: gmtime(seconds if secs is None else secs)
+    time.asctime = lambda t=None: asctime(t or time.gmtime())
+    time.ctime = lambda secs=None: asctime(time.gmtime(secs))
+    time.strftime = lambda format, t=None: strftime(format, t or time.gmtime())
 
 
 def warm_up():
@@ -135,4 +178,4 @@ def reply(replies_out, message):
         unsent = unsent[os.write(replies_out, unsent):]
 
 
-main(int(sys.argv[1]), int(sys.argv[2]))
+main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

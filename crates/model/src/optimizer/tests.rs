@@ -42,7 +42,7 @@ fn adamw_takes_the_steps_worked_out_by_hand() {
         grad_clip: 0.0,
         ..OptimizerConfig::default()
     };
-    let mut optimizer = Optimizer::new(config, &parameters.layout);
+    let mut optimizer = Optimizer::new(config, parameters.layout.specs());
     let matrix = position(&parameters, "model.layers.0.mlp.up_proj.weight");
     let norm = position(&parameters, "model.norm.weight");
     parameters.data[matrix] = 2.0;
@@ -69,7 +69,7 @@ fn adamw_takes_the_steps_worked_out_by_hand() {
 #[test]
 fn a_long_gradient_is_shortened_to_the_limit_and_a_short_one_kept() {
     let mut parameters = model();
-    let mut optimizer = Optimizer::new(OptimizerConfig::default(), &parameters.layout);
+    let mut optimizer = Optimizer::new(OptimizerConfig::default(), parameters.layout.specs());
     let mut gradient = vec![0.0; parameters.data.len()];
     gradient[5] = 3.0;
     gradient[100_000] = -4.0;
@@ -85,7 +85,7 @@ fn a_long_gradient_is_shortened_to_the_limit_and_a_short_one_kept() {
 fn a_gradient_that_is_not_finite_changes_nothing() {
     let mut parameters = model();
     let before = parameters.data.clone();
-    let mut optimizer = Optimizer::new(muon(), &parameters.layout);
+    let mut optimizer = Optimizer::new(muon(), parameters.layout.specs());
     let mut gradient = gradient(&parameters, 1);
     gradient[77] = f32::NAN;
     let stats = optimizer.step(&mut parameters.data, &gradient, 1.0);
@@ -102,13 +102,13 @@ fn muon_moves_hidden_matrices_by_an_orthogonal_step_and_leaves_the_rest_to_adamw
         ..muon()
     };
     let gradient = gradient(&parameters, 2);
-    Optimizer::new(config, &parameters.layout).step(&mut parameters.data, &gradient, 1.0);
+    Optimizer::new(config, parameters.layout.specs()).step(&mut parameters.data, &gradient, 1.0);
     let mut adamw = before.clone();
     let config = OptimizerConfig {
         kind: OptimizerKind::Adamw,
         ..config
     };
-    Optimizer::new(config, &adamw.layout).step(&mut adamw.data, &gradient, 1.0);
+    Optimizer::new(config, adamw.layout.specs()).step(&mut adamw.data, &gradient, 1.0);
 
     for spec in before.layout.specs() {
         if !spec.kind.is_hidden_matrix() {
@@ -137,13 +137,13 @@ fn the_same_steps_give_the_same_bits_and_a_restored_optimiser_goes_on_as_if_neve
     for config in [OptimizerConfig::default(), muon()] {
         let run = |interrupted: bool| {
             let mut parameters = model();
-            let mut optimizer = Optimizer::new(config, &parameters.layout);
+            let mut optimizer = Optimizer::new(config, parameters.layout.specs());
             for step in 0..4 {
                 if interrupted && step == 2 {
                     let folder = tempfile::tempdir().expect("a temporary folder");
                     let file = folder.path().join("optimizer.safetensors");
                     optimizer.state().save(&file).expect("the state is written");
-                    optimizer = Optimizer::new(config, &parameters.layout);
+                    optimizer = Optimizer::new(config, parameters.layout.specs());
                     let state = OptimizerState::load(&file).expect("the state is read");
                     optimizer.restore(state).expect("the state fits");
                 }
@@ -169,8 +169,8 @@ fn the_same_steps_give_the_same_bits_and_a_restored_optimiser_goes_on_as_if_neve
 #[test]
 fn a_state_of_another_optimiser_is_refused() {
     let parameters = model();
-    let muon = Optimizer::new(muon(), &parameters.layout);
-    let mut adamw = Optimizer::new(OptimizerConfig::default(), &parameters.layout);
+    let muon = Optimizer::new(muon(), parameters.layout.specs());
+    let mut adamw = Optimizer::new(OptimizerConfig::default(), parameters.layout.specs());
     let message = adamw.restore(muon.state()).unwrap_err().to_string();
     assert!(
         message.contains("`second-moment` has ") && message.contains("hint: resume with"),

@@ -5,21 +5,27 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{PARTIAL, Pass, add_partials, block};
+use super::{PARTIAL, Pass, block};
 use crate::buffers::Buffers;
 use crate::instructions::vectorised;
 use crate::numeric::{add, dot, exp_shifted, max};
-use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::product::{Matrix, MatrixMut, Store, product_on_all};
+use crate::profile::{Phase, Stopwatch};
 use crate::{Coefficient, Keep};
 
 /// Logits of one chunk stay within about this many numbers, but for [`FEWEST`] rows of them.
-const CHUNK: usize = 1 << 24;
+pub(crate) const CHUNK: usize = 1 << 24;
 /// Fewer rows a chunk, and reading the head's weights would cost more than the arithmetic.
 const FEWEST: usize = 128;
 
+/// Rows of logits that exist at once.
+pub(crate) fn chunk_rows(vocabulary: usize) -> usize {
+    (CHUNK / vocabulary).clamp(FEWEST, 1024)
+}
+
 impl Pass<'_> {
     fn chunks(&self, count: usize) -> impl Iterator<Item = Range<usize>> {
-        let rows = (CHUNK / self.model.architecture.vocab_size).clamp(FEWEST, 1024);
+        let rows = chunk_rows(self.model.architecture.vocab_size);
         (0..count)
             .step_by(rows)
             .map(move |first| first..count.min(first + rows))
@@ -40,10 +46,11 @@ impl Pass<'_> {
         let scale = 1.0 / self.model.temperature;
         let normed = Matrix::new(normed, rows, a.hidden_size);
         let out = MatrixMut::new(out, rows, a.vocab_size);
-        product(out, Store::Overwrite, scale, normed, self.model.head().t());
+        (self.model.head().t()).product(out, Store::Overwrite, scale, normed);
     }
 
     pub(super) fn head_forward(&mut self, keep: Keep, buffers: &mut Buffers) {
+        let mut watch = Stopwatch::start();
         let a = &self.model.architecture;
         let (vocab, hidden) = (a.vocab_size, a.hidden_size);
         let count = self.predictions.len();
@@ -87,6 +94,7 @@ impl Pass<'_> {
                     }
                 });
         }
+        watch.lap_on_all(Phase::Head);
         (self.logprobs, self.entropies) = (logprobs, entropies);
         buffers.give(x);
         buffers.give(normed);
@@ -106,6 +114,7 @@ impl Pass<'_> {
         let a = &self.model.architecture;
         let (vocab, hidden) = (a.vocab_size, a.hidden_size);
         let layout = self.model.layout();
+        let mut watch = Stopwatch::start();
         let mut dlast = buffers.zeros(self.last.len());
         let used: Vec<usize> = (0..coefficients.len())
             .filter(|&i| coefficients[i] != Coefficient::default())
@@ -150,23 +159,27 @@ impl Pass<'_> {
                     }
                     let dlogits = Matrix::new(&*logits, rows, vocab);
                     let out = MatrixMut::new(dnormed, rows, hidden);
-                    product(out, Store::Overwrite, 1.0, dlogits, self.model.head());
+                    (self.model.head()).product(out, Store::Overwrite, 1.0, dlogits);
                     self.norm_backward(layout.norm, x, dnormed, dx, dnorm);
                 });
             for (row, &i) in dx.chunks_exact(hidden).zip(used) {
                 let at = self.predictions[i].0;
                 add(&mut dlast[at * hidden..(at + 1) * hidden], row);
             }
-            let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
-            let dlogits = Matrix::new(&logits, used.len(), vocab);
-            product_on_all(
-                MatrixMut::new(dhead, vocab, hidden),
-                Store::Add,
-                1.0,
-                dlogits.t(),
-                Matrix::new(&normed, used.len(), hidden),
-            );
-            add_partials(&mut gradient[layout.norm..][..hidden], &dnorm);
+            watch.lap_on_all(Phase::HeadBackward);
+            if self.model.adapter.is_none() {
+                let dhead = &mut gradient[layout.head..layout.head + vocab * hidden];
+                let dlogits = Matrix::new(&logits, used.len(), vocab);
+                product_on_all(
+                    MatrixMut::new(dhead, vocab, hidden),
+                    Store::Add,
+                    1.0,
+                    dlogits.t(),
+                    Matrix::new(&normed, used.len(), hidden),
+                );
+            }
+            watch.lap_on_all(Phase::WeightGradient);
+            self.add_gradient(layout.norm, &dnorm, hidden, gradient);
             for buffer in [logits, x, normed, dx, dnormed, dnorm] {
                 buffers.give(buffer);
             }

@@ -7,11 +7,12 @@
 
 use rayon::prelude::*;
 
-use super::{PARTIAL, Pass, Rest, add_partials, block};
+use super::{PARTIAL, Pass, Rest, block};
 use crate::attention::{self, Direction, Given, Gradients, Inputs, dots};
 use crate::buffers::Buffers;
 use crate::numeric::{add, rms_norm, rms_norm_backward, swiglu, swiglu_backward};
-use crate::product::{Matrix, MatrixMut, Store, product, product_on_all};
+use crate::product::{Matrix, MatrixMut, Store, product_on_all};
+use crate::profile::{Phase, Stopwatch};
 use crate::rotary::rotate_heads_backward;
 
 impl Pass<'_> {
@@ -40,15 +41,19 @@ impl Pass<'_> {
         )
             .into_par_iter()
             .for_each(|(x, normed, projected)| {
+                let mut watch = Stopwatch::start();
                 self.norm(at.input_norm, x, normed);
+                watch.lap(Phase::Norm);
                 self.linear(normed, at.qkv, Store::Overwrite, projected, columns);
                 if let Some(bias) = bias {
                     for row in projected.chunks_exact_mut(columns) {
                         add(row, bias);
                     }
                 }
+                watch.lap(Phase::Qkv);
             });
 
+        let mut watch = Stopwatch::start();
         let direction = Direction::Forward;
         let inputs = Inputs::new(
             self.tree,
@@ -58,9 +63,11 @@ impl Pass<'_> {
             direction,
             buffers,
         );
+        watch.lap_on_all(Phase::Layout);
         let mut attended = buffers.take(tokens * query);
         let mut log_sum = buffers.take(tokens * a.heads);
         attention::forward(&inputs, &mut attended, &mut log_sum);
+        watch.lap_on_all(Phase::Attention);
         inputs.give(buffers);
 
         let mut mid = buffers.take(tokens * hidden);
@@ -78,13 +85,19 @@ impl Pass<'_> {
         )
             .into_par_iter()
             .for_each(|(x, attended, mid, normed, gate_up, gated, out)| {
+                let mut watch = Stopwatch::start();
                 mid.copy_from_slice(x);
                 self.linear(attended, at.o, Store::Add, mid, hidden);
+                watch.lap(Phase::Output);
                 self.norm(at.post_norm, mid, normed);
+                watch.lap(Phase::Norm);
                 self.linear(normed, at.gate_up, Store::Overwrite, gate_up, 2 * ffn);
+                watch.lap(Phase::GateUp);
                 swiglu(gate_up, ffn, gated);
+                watch.lap(Phase::Swiglu);
                 out.copy_from_slice(mid);
                 self.linear(gated, at.down, Store::Add, out, hidden);
+                watch.lap(Phase::Down);
             });
         buffers.give(normed);
         buffers.give(gated);
@@ -149,20 +162,27 @@ impl Pass<'_> {
             .for_each(
                 |(dout, mid, gate_up, gated, normed, dmid, scratch, dnorm)| {
                     let rows = mid.len() / hidden;
+                    let mut watch = Stopwatch::start();
                     swiglu(gate_up, ffn, gated);
+                    watch.lap(Phase::SwigluBackward);
                     let dgated = &mut scratch[..rows * ffn];
                     self.input_gradient(dout, at.down, hidden, dgated);
+                    watch.lap(Phase::DownBackward);
                     swiglu_backward(gate_up, ffn, dgated);
+                    watch.lap(Phase::SwigluBackward);
                     self.norm(at.post_norm, mid, normed);
+                    watch.lap(Phase::NormBackward);
                     let dnormed = &mut scratch[..rows * hidden];
                     self.input_gradient(gate_up, at.gate_up, 2 * ffn, dnormed);
+                    watch.lap(Phase::GateUpBackward);
                     dmid.copy_from_slice(dout);
                     self.norm_backward(at.post_norm, mid, dnormed, dmid, dnorm);
+                    watch.lap(Phase::NormBackward);
                 },
             );
         self.weight_gradient(&dout, &gated, at.down, hidden, gradient);
         self.weight_gradient(&rest.gate_up, &normed, at.gate_up, 2 * ffn, gradient);
-        add_partials(&mut gradient[at.post_norm..][..hidden], &dnorm);
+        self.add_gradient(at.post_norm, &dnorm, hidden, gradient);
         for buffer in [dout, gated, normed, scratch, dnorm] {
             buffers.give(buffer);
         }
@@ -196,10 +216,14 @@ impl Pass<'_> {
         )
             .into_par_iter()
             .for_each(|(dmid, attended, dattended, delta)| {
+                let mut watch = Stopwatch::start();
                 self.input_gradient(dmid, at.o, hidden, dattended);
+                watch.lap(Phase::OutputBackward);
                 dots(attended, dattended, a.head_dim, delta);
+                watch.lap(Phase::AttentionBackward);
             });
         self.weight_gradient(dmid, &rest.attended, at.o, hidden, gradient);
+        let mut watch = Stopwatch::start();
         let direction = Direction::Backward;
         let inputs = Inputs::new(
             self.tree,
@@ -209,12 +233,14 @@ impl Pass<'_> {
             direction,
             buffers,
         );
+        watch.lap_on_all(Phase::LayoutBackward);
         let given = Given {
             log_sum: &rest.log_sum,
             delta: &delta,
             dout: &dattended,
         };
         let by_head = attention::backward(&inputs, given, buffers);
+        watch.lap_on_all(Phase::AttentionBackward);
         inputs.give(buffers);
         buffers.give(dattended);
         buffers.give(delta);
@@ -265,6 +291,7 @@ impl Pass<'_> {
                     i,
                     (x, projected, normed, dnormed, dprojected, dx, dnorm, dhead_norms, positions),
                 )| {
+                    let mut watch = Stopwatch::start();
                     by_head.token_major(heads, i * block, dprojected);
                     let parts = (projected.chunks(PARTIAL * columns))
                         .zip(dprojected.chunks_mut(PARTIAL * columns))
@@ -273,21 +300,26 @@ impl Pass<'_> {
                     for (((projected, dprojected), positions), dnorms) in parts {
                         rotate_heads_backward(heads, projected, positions, dprojected, dnorms);
                     }
+                    watch.lap(Phase::LayoutBackward);
                     self.norm(at.input_norm, x, normed);
+                    watch.lap(Phase::NormBackward);
                     self.input_gradient(dprojected, at.qkv, columns, dnormed);
+                    watch.lap(Phase::QkvBackward);
                     self.norm_backward(at.input_norm, x, dnormed, dx, dnorm);
+                    watch.lap(Phase::NormBackward);
                 },
             );
         self.weight_gradient(&dprojected, &normed, at.qkv, columns, gradient);
-        add_partials(&mut gradient[at.input_norm..][..hidden], &dnorm);
+        self.add_gradient(at.input_norm, &dnorm, hidden, gradient);
         if let Some((q, k)) = at.qk_norm {
+            // The two gains may not be neighbours.
             for partial in dhead_norms.chunks_exact(2 * width) {
-                add(&mut gradient[q..q + width], &partial[..width]);
-                add(&mut gradient[k..k + width], &partial[width..]);
+                self.add_gradient(q, &partial[..width], width, gradient);
+                self.add_gradient(k, &partial[width..], width, gradient);
             }
         }
         if let Some(bias) = at.qkv_bias {
-            add_partials(&mut gradient[bias..bias + columns], &dprojected);
+            self.add_gradient(bias, &dprojected, columns, gradient);
         }
         by_head.give(buffers);
         for buffer in [normed, dnormed, dprojected, dnorm, dhead_norms] {
@@ -320,31 +352,40 @@ impl Pass<'_> {
         }
     }
 
-    /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`, on the calling thread.
+    /// `out (op)= x W^T` with `W` `[columns, x's width]` at `weight`, and what an adapter adds to
+    /// it, on the calling thread.
     fn linear(&self, x: &[f32], weight: usize, store: Store, out: &mut [f32], columns: usize) {
         let rows = out.len() / columns;
         let width = x.len() / rows;
         let w = self.model.matrix(weight, columns, width);
-        let out = MatrixMut::new(out, rows, columns);
-        product(out, store, 1.0, Matrix::new(x, rows, width), w.t());
+        let whole = MatrixMut::new(&mut *out, rows, columns);
+        w.t()
+            .product(whole, store, 1.0, Matrix::new(x, rows, width));
+        if let Some(adapter) = &self.model.adapter {
+            adapter.add(weight, x, out);
+        }
     }
 
-    /// `dx = dout W` with `W` `[columns, dx's width]` at `weight`, on the calling thread.
+    /// `dx = dout W` with `W` `[columns, dx's width]` at `weight`, and what an adapter adds to
+    /// it, on the calling thread.
     fn input_gradient(&self, dout: &[f32], weight: usize, columns: usize, dx: &mut [f32]) {
         let rows = dout.len() / columns;
         let width = dx.len() / rows;
         let w = self.model.matrix(weight, columns, width);
-        let dx = MatrixMut::new(dx, rows, width);
-        product(
-            dx,
+        let whole = MatrixMut::new(&mut *dx, rows, width);
+        w.product(
+            whole,
             Store::Overwrite,
             1.0,
             Matrix::new(dout, rows, columns),
-            w,
         );
+        if let Some(adapter) = &self.model.adapter {
+            adapter.input_gradient(weight, dout, dx);
+        }
     }
 
-    /// `dW += dout^T x` with `dW` `[rows, x's width]` at `weight`, on all threads.
+    /// `dW += dout^T x` with `dW` `[rows, x's width]` at `weight`, or the gradients of the
+    /// adapter beside it, on all threads.
     fn weight_gradient(
         &self,
         dout: &[f32],
@@ -353,10 +394,16 @@ impl Pass<'_> {
         rows: usize,
         gradient: &mut [f32],
     ) {
+        let mut watch = Stopwatch::start();
+        if let Some(adapter) = &self.model.adapter {
+            adapter.weight_gradient(weight, dout, x, gradient);
+            return watch.lap_on_all(Phase::WeightGradient);
+        }
         let tokens = self.tree.len();
         let width = x.len() / tokens;
         let dw = MatrixMut::new(&mut gradient[weight..weight + rows * width], rows, width);
         let dout = Matrix::new(dout, tokens, rows);
         product_on_all(dw, Store::Add, 1.0, dout.t(), Matrix::new(x, tokens, width));
+        watch.lap_on_all(Phase::WeightGradient);
     }
 }

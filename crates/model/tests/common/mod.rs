@@ -7,7 +7,7 @@ use model::Instructions;
 const VARIABLE: &str = "PACT_INSTRUCTIONS";
 
 /// Makes this process use the set that the environment names, if it names one.
-pub fn choose_instructions() {
+pub(crate) fn choose_instructions() {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test asks itself for another set of instructions"
@@ -18,7 +18,7 @@ pub fn choose_instructions() {
 }
 
 /// Runs this file's tests once more with each set, but for the one called `this`.
-pub fn on_every_set_of_instructions(this: &str) {
+pub(crate) fn on_every_set_of_instructions(this: &str) {
     let itself = std::env::current_exe().expect("a test knows its program");
     for set in Instructions::ALL.into_iter().filter(|set| set.exists()) {
         let output = Command::new(&itself)

@@ -1,13 +1,15 @@
 //! `pact bench decode`: sequences sampled together at temperature 1 until each has its tokens.
 //! The time is the whole generator's: packing weights, reading prompts, and every step.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use model::{Flops, Generator, Model, Sampling, attended_pairs};
+use serde_json::json;
 
-use super::measurement::table;
-use super::subject::Subject;
+use super::measurement::{median, table};
+use super::subject::{Purpose, Subject};
 use crate::args::BenchDecode;
-use crate::engine;
 
 /// Sequences to sample.
 struct Work {
@@ -21,7 +23,7 @@ struct Work {
 }
 
 pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Sampling)?;
     let groups = arguments.groups.unwrap_or(arguments.batch);
     let group_size = arguments.group_size.unwrap_or(1);
     let work = Work {
@@ -34,39 +36,49 @@ pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
             .map(|i| subject.sampling_seed(i))
             .collect(),
     };
-    engine::forget_peak();
-    subject.time(|model| work.sample(model));
-    let seconds = (0..subject.repetitions)
-        .map(|_| subject.time(|model| work.sample(model)))
-        .collect();
+    let clock = subject.clock.clone();
+    let mut first = Vec::new();
+    let times = subject.repeat(|model| first.push(work.sample(model, &*clock)));
+    // The first time does not count.
+    first.remove(0);
+    let later = median(&times.seconds) - median(&first);
     let flops = work.flops(&subject.model).total();
-    let measurement = subject.outcome(seconds, work.seeds.len() * work.new, flops);
-    super::print(
-        arguments.subject.json,
-        measurement.to_json(),
-        &table(&measurement.rows("sampled tokens")),
-    )
+    let measurement = subject.outcome(times, work.seeds.len() * work.new, flops);
+    // Every token but each sequence's first.
+    let rate = (work.new > 1).then(|| (work.seeds.len() * (work.new - 1)) as f64 / later);
+    let mut json = measurement.to_json();
+    json.insert("first-token-seconds".into(), json!(first));
+    json.insert("later-tokens-per-second".into(), json!(rate));
+    let mut rows = measurement.rows("sampled tokens");
+    let seconds = format!("{:.3}", median(&first));
+    let note = "until every sequence has its first token";
+    rows.insert(1, ["first s", &seconds, note].map(str::to_owned));
+    if let Some(rate) = rate {
+        let note = "of the tokens after the first";
+        rows.insert(
+            2,
+            ["later tok/s", &format!("{rate:.0}"), note].map(str::to_owned),
+        );
+    }
+    super::print(arguments.subject.json, json, &table(&rows))
 }
 
 impl Work {
-    fn sample(&self, model: &Model) {
+    /// Samples every token; returns the seconds until every sequence has its first.
+    fn sample(&self, model: &Model, clock: &dyn Fn() -> Duration) -> f64 {
+        let began = clock();
         let positions = self.prompts[0].len() + self.new;
         let mut generator = Generator::new(model, Sampling::default(), &[], positions);
         for (sequence, &seed) in self.seeds.iter().enumerate() {
             let prompt = &self.prompts[sequence / self.group_size];
             generator.begin(sequence, prompt, self.new, seed);
         }
-        let mut ended = 0;
+        let mut ended = generator.step().len();
+        let first = clock() - began;
         while ended < self.seeds.len() {
-            for turn in generator.step() {
-                assert_eq!(
-                    turn.tokens.len(),
-                    self.new,
-                    "nothing stops a turn but its limit"
-                );
-                ended += 1;
-            }
+            ended += generator.step().len();
         }
+        first.as_secs_f64()
     }
 
     /// A prompt is read once for its group; its last token and those sampled, but for the very

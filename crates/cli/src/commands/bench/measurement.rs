@@ -12,11 +12,15 @@ pub(super) struct Measurement {
     pub(super) flops: f64,
     /// Largest memory of the process. `None` where the system does not say.
     pub(super) peak_bytes: Option<u64>,
+    /// What `pact train --plan` would say of it. `None` where nothing is learned.
+    pub(super) planned_bytes: Option<u64>,
     /// Operations a second of matrix products alone.
     pub(super) gemm: f64,
     pub(super) parameters: usize,
     pub(super) threads: usize,
     pub(super) instructions: &'static str,
+    /// Share of the threads' time by phase; empty unless asked for.
+    pub(super) profile: Vec<(&'static str, f64)>,
 }
 
 impl Measurement {
@@ -35,6 +39,7 @@ impl Measurement {
             ("seconds", json!(self.seconds)),
             ("tokens", json!(self.tokens)),
             ("peak-bytes", json!(self.peak_bytes)),
+            ("planned-bytes", json!(self.planned_bytes)),
             ("gflops", json!(self.rate() / 1e9)),
             ("gemm-gflops", json!(self.gemm / 1e9)),
             ("gemm-share", json!(self.rate() / self.gemm)),
@@ -42,9 +47,34 @@ impl Measurement {
             ("instructions", json!(self.instructions)),
             ("parameters", json!(self.parameters)),
         ];
-        (fields.into_iter())
+        let mut json: Map<String, Value> = (fields.into_iter())
             .map(|(name, value)| (name.to_owned(), value))
-            .collect()
+            .collect();
+        if !self.profile.is_empty() {
+            let shares = self
+                .profile
+                .iter()
+                .map(|(phase, share)| ((*phase).to_owned(), json!(share)));
+            json.insert("profile".to_owned(), Value::Object(shares.collect()));
+        }
+        json
+    }
+
+    /// Lines of the table of phases, below a title, if phases were measured.
+    fn profile_rows(&self) -> Vec<[String; 3]> {
+        if self.profile.is_empty() {
+            return Vec::new();
+        }
+        let title = ["phase", "%", "of the threads' time"].map(str::to_owned);
+        let row = |(phase, share): &(&str, f64)| {
+            [
+                (*phase).to_owned(),
+                format!("{:.1}", 100.0 * share),
+                String::new(),
+            ]
+        };
+        let titles = [Default::default(), title].into_iter();
+        titles.chain(self.profile.iter().map(row)).collect()
     }
 
     /// Lines of the table: what, how much, and a word on it. `unit` names the tokens.
@@ -64,22 +94,33 @@ impl Measurement {
             100.0 * self.rate() / self.gemm,
             self.gemm / 1e9
         );
-        let peak = match self.peak_bytes {
-            Some(bytes) => format!("{:.0}", bytes as f64 / f64::from(1 << 20)),
-            None => "unknown".to_owned(),
+        let planned = match self.planned_bytes {
+            Some(_) => format!(
+                "of the whole process; planned were {}",
+                mib(self.planned_bytes)
+            ),
+            None => "of the whole process".to_owned(),
         };
         let million = self.parameters as f64 / 1e6;
-        vec![
+        let mut rows = vec![
             row(
                 "tokens/s",
                 format!("{:.0}", self.tokens_per_second()),
                 times,
             ),
             row("GFLOP/s", format!("{:.1}", self.rate() / 1e9), share),
-            row("peak MiB", peak, "of the whole process".to_owned()),
+            row("peak MiB", mib(self.peak_bytes), planned),
             row("parameters", format!("{million:.1}M"), String::new()),
-        ]
+        ];
+        rows.extend(self.profile_rows());
+        rows
     }
+}
+
+/// In MiB.
+pub(super) fn mib(bytes: Option<u64>) -> String {
+    let text = |bytes: u64| format!("{:.0}", bytes as f64 / f64::from(1 << 20));
+    bytes.map_or("unknown".to_owned(), text)
 }
 
 /// Columns two spaces apart; numbers to the right.
@@ -122,21 +163,30 @@ mod tests {
             tokens: 100,
             flops: 4e9,
             peak_bytes: Some(3 << 20),
+            planned_bytes: Some(2 << 20),
             gemm: 8e9,
             parameters: 1_500_000,
             threads: 2,
             instructions: "avx2",
+            profile: vec![("head", 0.25), ("waiting", 0.75)],
         };
         let json = measurement.to_json();
         assert_eq!(json["tokens-per-second"], json!(50.0));
         assert_eq!(json["gflops"], json!(2.0));
         assert_eq!(json["gemm-share"], json!(0.25));
+        assert_eq!(json["profile"]["head"], json!(0.25));
         assert_eq!(
             table(&measurement.rows("tokens")),
-            "tokens/s      50  100 tokens in 2.000 s, the median of 3 between 1.000 and 9.000\n\
-             GFLOP/s      2.0  25% of the 8.0 that matrix products alone reach\n\
-             peak MiB       3  of the whole process\n\
-             parameters  1.5M\n"
+            "\
+tokens/s      50  100 tokens in 2.000 s, the median of 3 between 1.000 and 9.000
+GFLOP/s      2.0  25% of the 8.0 that matrix products alone reach
+peak MiB       3  of the whole process; planned were 2
+parameters  1.5M
+
+phase          %  of the threads' time
+head        25.0
+waiting     75.0
+"
         );
     }
 }

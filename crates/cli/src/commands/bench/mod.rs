@@ -3,6 +3,8 @@
 
 mod decode;
 mod measurement;
+mod rollout;
+mod scale;
 mod subject;
 mod train;
 mod tree;
@@ -18,6 +20,8 @@ pub(super) fn run(command: &BenchCommand) -> Result<Exit> {
         BenchCommand::Train(arguments) => train::run(arguments)?,
         BenchCommand::Decode(arguments) => decode::run(arguments)?,
         BenchCommand::Tree(arguments) => tree::run(arguments)?,
+        BenchCommand::Rollout(arguments) => rollout::run(arguments)?,
+        BenchCommand::Scale(arguments) => scale::run(arguments)?,
     }
     Ok(Exit::Done)
 }

@@ -2,12 +2,15 @@
 //! rate of this machine's matrix products.
 
 use std::fs;
+use std::ops::Add;
 
 use anyhow::Result;
 use episode::Seed;
-use model::{Architecture, Keep, Model, TokenTree};
+use model::{
+    Adapter, Architecture, Flops, Keep, LoraConfig, Model, OptimizerKind, TokenTree, Weights,
+};
 use objective::{Target, TargetCounts};
-use train::{Batch, Imitation, Learner, Rollouts, Sample};
+use train::{Batch, Held, Imitation, Learner, Load, Plan, Rollouts, Sample};
 
 use super::measurement::Measurement;
 use crate::args::BenchSubject;
@@ -15,36 +18,78 @@ use crate::config::Engine;
 use crate::exit::UsageError;
 use crate::{clock, engine};
 
+/// What a model is made for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Purpose {
+    /// Its weights, or its adapter's, move.
+    Training,
+    /// It stands still.
+    Sampling,
+}
+
 /// A model under measurement.
 pub(super) struct Subject {
     pub(super) model: Model,
     pub(super) repetitions: usize,
     seed: Seed,
-    clock: train::Clock,
+    pub(super) profiles: bool,
+    /// Bytes that there were before the model was made, where the system says.
+    memory: Option<u64>,
+    pub(super) clock: train::Clock,
     /// Operations a second of matrix products alone.
     gemm: f64,
 }
 
+/// How long some work took.
+pub(super) struct Times {
+    /// Of each repetition.
+    pub(super) seconds: Vec<f64>,
+    /// Share of the threads' time by phase; empty unless asked for.
+    pub(super) profile: Vec<(&'static str, f64)>,
+}
+
 impl Subject {
     /// Takes the threads asked for, makes the model, and measures matrix products.
-    pub(super) fn new(arguments: &BenchSubject) -> Result<Self> {
+    pub(super) fn new(arguments: &BenchSubject, purpose: Purpose) -> Result<Self> {
         let architecture = architecture(arguments)?;
-        engine::start(&Engine {
+        let config = Engine {
             threads: arguments.threads,
             ..Engine::default()
-        })?;
-        eprintln!("{}", engine::chosen());
+        };
+        engine::start(&config)?;
+        let memory = engine::memory(&config);
         let clock = clock::start();
         let seed = Seed(arguments.seed);
         let gemm = model::measure_gemm(&*clock);
-        let parameters = model::init(&architecture, seed.named("model").0);
+        let model = random(architecture, arguments, &seed, purpose)?;
+        eprintln!("{}", engine::chosen(&model));
         Ok(Self {
-            model: Model::new(architecture, parameters),
+            model,
             repetitions: arguments.repetitions,
+            profiles: arguments.profile,
+            memory,
             seed,
             clock,
             gemm,
         })
+    }
+
+    /// Bytes that learning from a batch takes, as counted beforehand; refused where there are
+    /// fewer.
+    pub(super) fn planned_bytes(&self, batch: &Batch, checkpointing: bool) -> Result<u64> {
+        let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+        let planned = Plan::new(&self.model.architecture, Held::of(&self.model), &load).total();
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        match self.memory {
+            Some(memory) if planned > memory => Err(UsageError(format!(
+                "this takes {:.1} GiB of memory, of {:.1} that there are\nhint: take fewer tokens, \
+                 a smaller model, or `--checkpointing`",
+                gib(planned),
+                gib(memory)
+            ))
+            .into()),
+            _ => Ok(planned),
+        }
     }
 
     /// Random tokens, the same for the same name.
@@ -60,28 +105,98 @@ impl Subject {
         self.seed.named("sampling").child(sequence as u64).0
     }
 
+    /// Times some work after one time that does not count, and, if that was asked for, says
+    /// where the time went.
+    pub(super) fn repeat<T>(&mut self, mut work: impl FnMut(&mut Model) -> T) -> Times {
+        engine::forget_peak();
+        self.time(&mut work);
+        if self.profiles {
+            model::start_profile(self.clock.clone());
+        }
+        let seconds: Vec<f64> = (0..self.repetitions)
+            .map(|_| self.time(&mut work))
+            .collect();
+        let spent = model::take_profile();
+        let had = seconds.iter().sum::<f64>() * rayon::current_num_threads() as f64;
+        let mut profile: Vec<(&str, f64)> = (spent.into_iter())
+            .map(|(phase, seconds)| (phase, seconds / had))
+            .collect();
+        if self.profiles {
+            let rest = 1.0 - profile.iter().map(|(_, share)| share).sum::<f64>();
+            profile.push(("waiting, and the rest", rest));
+        }
+        Times { seconds, profile }
+    }
+
     /// Seconds that some work on the model takes.
-    pub(super) fn time(&mut self, work: impl FnOnce(&mut Model)) -> f64 {
+    pub(super) fn time<T>(&mut self, work: impl FnOnce(&mut Model) -> T) -> f64 {
         let began = (self.clock)();
         work(&mut self.model);
         ((self.clock)() - began).as_secs_f64()
     }
 
+    /// Operations of an update on a batch, forward and backward.
+    pub(super) fn training_flops(&self, batch: &Batch) -> f64 {
+        let of = |sample: &Sample| {
+            Flops::of_tree(&self.model.architecture, &sample.tree, sample.targets.len())
+        };
+        let all: Flops = (batch.samples.iter().map(of)).fold(Flops::default(), Flops::add);
+        let adapter = self
+            .model
+            .adapter
+            .as_ref()
+            .map(|_| self.model.trained_len());
+        let tokens = batch.samples.iter().map(|sample| sample.tree.len()).sum();
+        match adapter {
+            Some(numbers) => all.with_backward_of_adapter(numbers, tokens).total(),
+            None => all.with_backward().total(),
+        }
+    }
+
     /// The outcome of repetitions that took so many seconds each, once for `tokens` tokens and
     /// `flops` operations. Matrix products are measured once more, and the better time counts.
-    pub(super) fn outcome(&self, seconds: Vec<f64>, tokens: usize, flops: f64) -> Measurement {
+    pub(super) fn outcome(&self, times: Times, tokens: usize, flops: f64) -> Measurement {
         let peak_bytes = engine::peak_memory();
         Measurement {
-            seconds,
+            seconds: times.seconds,
             tokens,
             flops,
             peak_bytes,
+            planned_bytes: None,
             gemm: self.gemm.max(model::measure_gemm(&*self.clock)),
-            parameters: self.model.parameters.data.len(),
+            parameters: self.model.weights.layout().len,
             threads: rayon::current_num_threads(),
             instructions: model::Instructions::current().name(),
+            profile: times.profile,
         }
     }
+}
+
+/// A model of random weights, with a fresh adapter if one was asked for.
+fn random(
+    architecture: Architecture,
+    arguments: &BenchSubject,
+    seed: &Seed,
+    purpose: Purpose,
+) -> Result<Model> {
+    let parameters = model::init(&architecture, seed.named("model").0);
+    let precision = arguments.weights.into();
+    let weights = match (purpose, arguments.lora_rank) {
+        (Purpose::Training, 0) => Weights::trained(parameters, precision),
+        _ => Weights::frozen(parameters, precision),
+    };
+    let mut model = Model::new(architecture, weights);
+    if arguments.lora_rank > 0 {
+        let config = LoraConfig {
+            rank: arguments.lora_rank,
+            ..LoraConfig::default()
+        };
+        let seed = seed.named("adapter").0;
+        let adapter = Adapter::new(&config, &model.architecture, "random", seed);
+        let adapter = adapter.map_err(|error| UsageError(format!("`--lora-rank`: {error}")))?;
+        model.attach(adapter)?;
+    }
+    Ok(model)
 }
 
 fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
@@ -96,12 +211,16 @@ fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
 
 /// A learner that takes AdamW's steps.
 pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
-    let keep = match checkpointing {
-        true => Keep::Inputs,
-        false => Keep::All,
-    };
+    let keep = keep(checkpointing);
     let (optimizer, objective) = Default::default();
     Learner::new(model, optimizer, objective, keep)
+}
+
+fn keep(checkpointing: bool) -> Keep {
+    match checkpointing {
+        true => Keep::Inputs,
+        false => Keep::All,
+    }
 }
 
 /// Sequences of which every token is imitated, each a sample.

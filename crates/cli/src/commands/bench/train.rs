@@ -1,38 +1,24 @@
 //! `pact bench train`: the whole step of the trainer on sequences of random tokens.
 
 use anyhow::Result;
-use model::Flops;
 
 use super::measurement::table;
-use super::subject::{self, Subject};
+use super::subject::{self, Purpose, Subject};
 use crate::args::BenchTrain;
-use crate::engine;
 
 pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
     let sequences: Vec<Vec<u32>> = (0..arguments.batch)
         .map(|i| subject.tokens(&format!("sequence {i}"), arguments.tokens))
         .collect();
     let batch = subject::imitation(&sequences);
+    let planned = subject.planned_bytes(&batch, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
-    let mut step = |subject: &mut Subject| {
-        subject.time(|model| {
-            learner.update(model, &batch, None, 1.0);
-        })
-    };
-    engine::forget_peak();
-    step(&mut subject);
-    let seconds = (0..subject.repetitions)
-        .map(|_| step(&mut subject))
-        .collect();
+    let times = subject.repeat(|model| learner.update(model, &batch, None, 1.0));
 
-    let architecture = &subject.model.architecture;
-    let flops: f64 = (batch.samples.iter())
-        .map(|sample| Flops::of_tree(architecture, &sample.tree, sample.targets.len()))
-        .map(|flops| flops.with_backward().total())
-        .sum();
     let tokens = arguments.batch * arguments.tokens;
-    let measurement = subject.outcome(seconds, tokens, flops);
+    let mut measurement = subject.outcome(times, tokens, subject.training_flops(&batch));
+    measurement.planned_bytes = Some(planned);
     super::print(
         arguments.subject.json,
         measurement.to_json(),

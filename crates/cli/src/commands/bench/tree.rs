@@ -2,17 +2,16 @@
 //! computed once, against the same update on each rollout by itself.
 
 use anyhow::Result;
-use model::Flops;
 use serde_json::json;
 use train::Batch;
 
 use super::measurement::{median, table};
-use super::subject::{self, Subject};
+use super::subject::{self, Purpose, Subject, Times};
 use crate::args::BenchTree;
 use crate::engine;
 
 pub(super) fn run(arguments: &BenchTree) -> Result<()> {
-    let mut subject = Subject::new(&arguments.subject)?;
+    let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
     let context = subject.tokens("context", arguments.context);
     let sequences: Vec<Vec<u32>> = (0..arguments.rollouts)
         .map(|i| {
@@ -23,11 +22,10 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let alone: Vec<&[Vec<u32>]> = sequences.chunks(1).collect();
     let shared = subject::rollouts(&[&sequences], context.len());
     let unshared = subject::rollouts(&alone, context.len());
+    let planned = subject.planned_bytes(&shared, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
     let mut step = |subject: &mut Subject, batch: &Batch| {
-        subject.time(|model| {
-            learner.update(model, batch, None, 1.0);
-        })
+        subject.time(|model| learner.update(model, batch, None, 1.0))
     };
     engine::forget_peak();
     step(&mut subject, &shared);
@@ -39,19 +37,21 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
         without.push(step(&mut subject, &unshared));
     }
 
-    let flops = |batch: &Batch| -> f64 {
-        let of = |sample: &train::Sample| {
-            let targets = sample.targets.len();
-            Flops::of_tree(&subject.model.architecture, &sample.tree, targets)
-        };
-        let all = batch.samples.iter().map(of);
-        all.map(|flops| flops.with_backward().total()).sum()
-    };
     let ratio = median(&without) / median(&with);
-    let bound = flops(&unshared) / flops(&shared);
+    let flops = subject.training_flops(&shared);
+    let bound = subject.training_flops(&unshared) / flops;
     let tokens = shared.samples[0].tree.len();
-    let mut measurement = subject.outcome(with, tokens, flops(&shared));
+    let mut times = Times {
+        seconds: with,
+        profile: Vec::new(),
+    };
+    if subject.profiles {
+        let update = |model: &mut _| learner.update(model, &shared, None, 1.0);
+        times.profile = subject.repeat(update).profile;
+    }
+    let mut measurement = subject.outcome(times, tokens, flops);
     measurement.peak_bytes = peak_bytes;
+    measurement.planned_bytes = Some(planned);
 
     let mut json = measurement.to_json();
     json.insert("unshared-seconds".into(), json!(without));

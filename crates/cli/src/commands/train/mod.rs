@@ -3,6 +3,7 @@
 mod drive;
 mod log;
 mod outcome;
+mod plan;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use train::{Checkpoint, Parts, RunFolder, Settings, Trainer};
 
 use self::drive::{Drive, End};
 use self::outcome::Outcome;
+use self::plan::MemoryPlan;
 use crate::args::Train;
 use crate::config::RunConfig;
 use crate::exit::{Exit, UsageError};
@@ -25,6 +27,15 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let interrupt = Interrupt::watch()?;
     let file = config_path(arguments)?;
     let config = config_file::read(Some(&file), &arguments.set)?;
+    let plan = MemoryPlan::new(&config, settings(&config))?;
+    plan.check()?;
+    if arguments.plan {
+        super::print(&match arguments.json {
+            true => format!("{}\n", plan.to_json()),
+            false => plan.to_text(),
+        })?;
+        return Ok(Exit::Done);
+    }
     engine::start(&config.engine)?;
     let run = run_folder(arguments, &file);
     let checkpoint = match arguments.resume {
@@ -36,6 +47,7 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         false => None,
     };
     let parts = parts(&config, clock.clone())?;
+    parts.check()?;
     check_prompts(&parts, evaluation.as_deref(), &config)?;
     let folder = open_folder(arguments, &run, &config, checkpoint.as_ref())?;
     let trainer = match &checkpoint {
@@ -43,8 +55,11 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         None => Trainer::new(parts, folder)?,
     };
     let _log = log::begin(&run)?;
-    eprintln!("{}", engine::chosen());
+    eprintln!("{}", engine::chosen(&trainer.model));
     eprintln!("run: {}", run.display());
+    if let Some(warning) = plan.warning() {
+        eprintln!("{warning}");
+    }
     let drive = Drive::new(trainer, &config, evaluation, checkpoint, &interrupt);
     match drive.finish()? {
         End::Interrupted { checkpoint } => {
@@ -107,18 +122,24 @@ fn resume_command(run: &Path) -> String {
     )
 }
 
-fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
-    let seed = Seed(config.seed);
-    let policy = Policy::of_config(&config.model, config.chat.clone(), seed)?;
+fn settings(config: &RunConfig) -> Settings {
+    Settings {
+        seed: Seed(config.seed),
+        train: config.train.clone(),
+        rollout: config.rollout,
+        objective: config.objective,
+        optimizer: config.optimizer,
+        schedule: config.schedule,
+        cache_bytes: engine::cache_limit(&config.engine),
+    }
+}
+
+/// What a config's trainer is made of.
+pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
+    let settings = settings(config);
+    let policy = Policy::of_config(&config.model, config.chat.clone(), settings.seed)?;
     Ok(Parts {
-        settings: Settings {
-            seed,
-            train: config.train.clone(),
-            rollout: config.rollout,
-            objective: config.objective,
-            optimizer: config.optimizer,
-            schedule: config.schedule,
-        },
+        settings,
         model: policy.model,
         chat: policy.chat,
         source: suites::training(config)?,
