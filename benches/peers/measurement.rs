@@ -1,4 +1,4 @@
-//! What the Rust peers share: their options, how time and memory are taken, and the one line that they print.
+//! What a peer in Rust takes and gives: its options, how time and memory are taken, and the one line that it prints.
 //! Knows nothing of what is measured.
 
 use std::collections::HashMap;
