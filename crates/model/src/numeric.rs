@@ -36,18 +36,44 @@ fn sigmoid<const FMA: bool>(x: f32) -> f32 {
 
 const LANES: usize = 16;
 
+/// One number of all lanes, by halves: one after another, they would take longer than the
+/// vectors before them.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] = join(lanes[i], lanes[i + width]);
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
+
+/// The first numbers as a whole vector, filled up with `filling`.
+#[inline(always)]
+fn padded(numbers: &[f32], filling: f32) -> [f32; LANES] {
+    let mut lanes = [filling; LANES];
+    lanes[..numbers.len()].copy_from_slice(numbers);
+    lanes
+}
+
+#[inline(always)]
+fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// The largest number of a slice; -inf if it is empty.
 #[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {
-    let mut lanes = [f32::NEG_INFINITY; LANES];
     let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = padded(rest, f32::NEG_INFINITY);
     for chunk in chunks {
         for (lane, &value) in lanes.iter_mut().zip(chunk) {
-            *lane = if value > *lane { value } else { *lane };
+            *lane = larger(*lane, value);
         }
     }
-    let longest = lanes.iter().chain(rest);
-    longest.fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    fold(lanes, larger)
 }
 
 /// Sum of products of two slices of one length.
@@ -57,11 +83,11 @@ pub(crate) fn dot<const FMA: bool>(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {
         for i in 0..LANES {
-            lanes[i] = a[i].mul_add(b[i], lanes[i]);
+            lanes[i] = fma::<FMA>(a[i], b[i], lanes[i]);
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    lanes.iter().sum::<f32>() + rest
+    fold(lanes, |a, b| a + b) + rest
 }
 
 /// Sum of products of three slices of one length.
@@ -77,7 +103,7 @@ fn dot3<const FMA: bool>(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
         }
     }
     let rest = a_rest.iter().zip(b_rest).zip(c_rest);
-    lanes.iter().sum::<f32>() + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
+    fold(lanes, |a, b| a + b) + rest.map(|((a, b), c)| a * b * c).sum::<f32>()
 }
 
 /// Replaces each value by e^(value - shift) and returns their sum.
@@ -91,12 +117,15 @@ pub(crate) fn exp_shifted<const FMA: bool>(values: &mut [f32], shift: f32) -> f3
             lanes[i] += chunk[i];
         }
     }
-    let mut sum: f32 = lanes.iter().sum();
-    for value in rest {
+    let mut last = padded(rest, shift);
+    for value in &mut last {
         *value = exp::<FMA>(*value - shift);
-        sum += *value;
     }
-    sum
+    for ((lane, value), last) in lanes.iter_mut().zip(rest).zip(last) {
+        *value = last;
+        *lane += last;
+    }
+    fold(lanes, |a, b| a + b)
 }
 
 vectorised! {
