@@ -1,4 +1,4 @@
-//! What a peer in Rust takes and gives: its options, how time and memory are taken, and the one line that it prints.
+//! What the Rust peers share: their options, how time and memory are taken, and the one line that they print.
 //! Knows nothing of what is measured.
 
 use std::collections::HashMap;
@@ -22,8 +22,14 @@ impl Options {
             numbers.insert(word.trim_start_matches('-').to_owned(), value);
         }
         // Rayon reads its variable before any of our code could set it.
-        let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|count| count.parse().ok());
-        assert_eq!(numbers.get("threads"), threads.as_ref(), "`--threads` and RAYON_NUM_THREADS differ; `run` sets both");
+        let threads = std::env::var("RAYON_NUM_THREADS")
+            .ok()
+            .and_then(|count| count.parse().ok());
+        assert_eq!(
+            numbers.get("threads"),
+            threads.as_ref(),
+            "`--threads` and RAYON_NUM_THREADS differ; `run` sets both"
+        );
         Self { bench, numbers }
     }
 

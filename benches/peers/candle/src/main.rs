@@ -51,10 +51,14 @@ struct Decoder {
 impl Decoder {
     fn new(variables: &VarBuilder, positions: usize, trained: bool) -> Result<Self> {
         let weight = |name: String, rows: usize, columns: usize| {
-            let init = Init::Randn { mean: 0.0, stdev: 0.02 };
+            let init = Init::Randn {
+                mean: 0.0,
+                stdev: 0.02,
+            };
             variables.get_with_hints((rows, columns), &name, init)
         };
-        let ones = |name: String, size: usize| variables.get_with_hints(size, &name, Init::Const(1.0));
+        let ones =
+            |name: String, size: usize| variables.get_with_hints(size, &name, Init::Const(1.0));
         let layer = |i: usize| {
             Ok(Layer {
                 attention_norm: ones(format!("{i}.attention_norm"), HIDDEN)?,
@@ -87,13 +91,31 @@ impl Decoder {
 
     /// Hidden states `[batch, tokens, hidden]` of ids `[batch, tokens]` at positions from `start` on. With caches, one
     /// for each layer, ids are attended to after what the caches hold.
-    fn hidden(&self, ids: &Tensor, start: usize, mut caches: Option<&mut [KvCache]>) -> Result<Tensor> {
+    fn hidden(
+        &self,
+        ids: &Tensor,
+        start: usize,
+        mut caches: Option<&mut [KvCache]>,
+    ) -> Result<Tensor> {
         let (batch, tokens) = ids.dims2()?;
-        let mut x = self.embedding.index_select(&ids.flatten_all()?, 0)?.reshape((batch, tokens, HIDDEN))?;
-        let mask = if tokens > 1 { Some(causal_mask(tokens)?) } else { None };
+        let mut x = self
+            .embedding
+            .index_select(&ids.flatten_all()?, 0)?
+            .reshape((batch, tokens, HIDDEN))?;
+        let mask = if tokens > 1 {
+            Some(causal_mask(tokens)?)
+        } else {
+            None
+        };
         for (i, layer) in self.layers.iter().enumerate() {
             let cache = caches.as_deref_mut().map(|caches| &mut caches[i]);
-            let attended = self.attention(layer, &self.rms_norm(&x, &layer.attention_norm)?, start, mask.as_ref(), cache)?;
+            let attended = self.attention(
+                layer,
+                &self.rms_norm(&x, &layer.attention_norm)?,
+                start,
+                mask.as_ref(),
+                cache,
+            )?;
             x = (x + attended)?;
             let h = self.rms_norm(&x, &layer.mlp_norm)?;
             let gated = (linear(&h, &layer.gate)?.silu()? * linear(&h, &layer.up)?)?;
@@ -112,9 +134,17 @@ impl Decoder {
         cache: Option<&mut KvCache>,
     ) -> Result<Tensor> {
         let (batch, tokens, _) = x.dims3()?;
-        let heads = |projection: &Tensor, count: usize| linear(x, projection)?.reshape((batch, tokens, count, HEAD_DIM));
-        let q = self.rms_norm(&heads(&layer.q, HEADS)?, &layer.q_norm)?.transpose(1, 2)?.contiguous()?;
-        let k = self.rms_norm(&heads(&layer.k, KV_HEADS)?, &layer.k_norm)?.transpose(1, 2)?.contiguous()?;
+        let heads = |projection: &Tensor, count: usize| {
+            linear(x, projection)?.reshape((batch, tokens, count, HEAD_DIM))
+        };
+        let q = self
+            .rms_norm(&heads(&layer.q, HEADS)?, &layer.q_norm)?
+            .transpose(1, 2)?
+            .contiguous()?;
+        let k = self
+            .rms_norm(&heads(&layer.k, KV_HEADS)?, &layer.k_norm)?
+            .transpose(1, 2)?
+            .contiguous()?;
         let v = heads(&layer.v, KV_HEADS)?.transpose(1, 2)?.contiguous()?;
         let (q, k) = (self.rotate(&q, start)?, self.rotate(&k, start)?);
         let (k, v) = match cache {
@@ -130,8 +160,15 @@ impl Decoder {
             true => ops::softmax(&scores, D::Minus1)?,
             false => ops::softmax_last_dim(&scores)?,
         };
-        let attended = weights.matmul(&v.contiguous()?)?.reshape((batch, HEADS, tokens, HEAD_DIM))?;
-        linear(&attended.transpose(1, 2)?.reshape((batch, tokens, HEADS * HEAD_DIM))?, &layer.o)
+        let attended = weights
+            .matmul(&v.contiguous()?)?
+            .reshape((batch, HEADS, tokens, HEAD_DIM))?;
+        linear(
+            &attended
+                .transpose(1, 2)?
+                .reshape((batch, tokens, HEADS * HEAD_DIM))?,
+            &layer.o,
+        )
     }
 
     fn rms_norm(&self, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
@@ -143,7 +180,10 @@ impl Decoder {
 
     fn rotate(&self, x: &Tensor, start: usize) -> Result<Tensor> {
         let tokens = x.dim(2)?;
-        let (cos, sin) = (self.cos.narrow(0, start, tokens)?, self.sin.narrow(0, start, tokens)?);
+        let (cos, sin) = (
+            self.cos.narrow(0, start, tokens)?,
+            self.sin.narrow(0, start, tokens)?,
+        );
         match self.trained {
             true => rotary_emb::rope_slow(x, &cos, &sin),
             false => rotary_emb::rope(x, &cos, &sin),
@@ -154,13 +194,17 @@ impl Decoder {
 /// `[batch, tokens, in]` by `[out, in]`, as one product of two matrices.
 fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (batch, tokens, width) = x.dims3()?;
-    x.reshape((batch * tokens, width))?.matmul(&weight.t()?)?.reshape((batch, tokens, ()))
+    x.reshape((batch * tokens, width))?
+        .matmul(&weight.t()?)?
+        .reshape((batch, tokens, ()))
 }
 
 /// `[queries a key head x tokens, tokens]`: 0 where a token may look, minus infinity elsewhere.
 fn causal_mask(tokens: usize) -> Result<Tensor> {
     let row = |i: usize| (0..tokens).map(move |j| if j > i { f32::NEG_INFINITY } else { 0.0 });
-    let mask: Vec<f32> = (0..HEADS / KV_HEADS).flat_map(|_| (0..tokens).flat_map(row)).collect();
+    let mask: Vec<f32> = (0..HEADS / KV_HEADS)
+        .flat_map(|_| (0..tokens).flat_map(row))
+        .collect();
     Tensor::from_vec(mask, (HEADS / KV_HEADS * tokens, tokens), &Device::Cpu)
 }
 
@@ -171,27 +215,56 @@ fn random_ids(batch: usize, tokens: usize) -> Result<Tensor> {
 fn train(options: &Options) -> Result<()> {
     let (batch, tokens) = (options.get("batch", 8), options.get("tokens", 512));
     let variables = VarMap::new();
-    let decoder = Decoder::new(&VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu), tokens, true)?;
-    let mut optimizer = AdamW::new(variables.all_vars(), ParamsAdamW { lr: 1e-4, ..Default::default() })?;
+    let decoder = Decoder::new(
+        &VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu),
+        tokens,
+        true,
+    )?;
+    let mut optimizer = AdamW::new(
+        variables.all_vars(),
+        ParamsAdamW {
+            lr: 1e-4,
+            ..Default::default()
+        },
+    )?;
     let ids = random_ids(batch, tokens)?;
     let targets = ids.narrow(1, 1, tokens - 1)?.flatten_all()?;
     let mut step = || {
-        let hidden = decoder.hidden(&ids, 0, None)?.narrow(1, 0, tokens - 1)?.contiguous()?;
+        let hidden = decoder
+            .hidden(&ids, 0, None)?
+            .narrow(1, 0, tokens - 1)?
+            .contiguous()?;
         let logits = linear(&hidden, &decoder.embedding)?.flatten_to(1)?;
         let gradients = loss::cross_entropy(&logits, &targets)?.backward()?;
-        let reached = variables.all_vars().iter().all(|variable| gradients.get(variable).is_some());
-        assert!(reached, "an operation without a backward pass cut the gradient of a weight");
+        let reached = variables
+            .all_vars()
+            .iter()
+            .all(|variable| gradients.get(variable).is_some());
+        assert!(
+            reached,
+            "an operation without a backward pass cut the gradient of a weight"
+        );
         optimizer.step(&gradients)
     };
-    let seconds = seconds_of(options.get("repetitions", 3), || step().expect("a step of fixed shapes"));
+    let seconds = seconds_of(options.get("repetitions", 3), || {
+        step().expect("a step of fixed shapes")
+    });
     report("train", "candle", "0.11.1", batch * tokens, &seconds);
     Ok(())
 }
 
 fn decode(options: &Options) -> Result<()> {
-    let (batch, prompt, new) = (options.get("batch", 32), options.get("prompt", 64), options.get("new", 128));
+    let (batch, prompt, new) = (
+        options.get("batch", 32),
+        options.get("prompt", 64),
+        options.get("new", 128),
+    );
     let variables = VarMap::new();
-    let decoder = Decoder::new(&VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu), prompt + new, false)?;
+    let decoder = Decoder::new(
+        &VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu),
+        prompt + new,
+        false,
+    )?;
     // Without this, every operation would remember its inputs for a backward pass.
     let decoder = Decoder {
         embedding: decoder.embedding.detach(),
@@ -212,7 +285,9 @@ fn decode(options: &Options) -> Result<()> {
         }
         Ok(())
     };
-    let seconds = seconds_of(options.get("repetitions", 3), || sample().expect("a sample of fixed shapes"));
+    let seconds = seconds_of(options.get("repetitions", 3), || {
+        sample().expect("a sample of fixed shapes")
+    });
     report("decode", "candle", "0.11.1", batch * new, &seconds);
     Ok(())
 }
