@@ -1,4 +1,4 @@
-"""The model that all peers run: pact's preset `small` with a vocabulary of 4,096, 6.95M parameters, random weights."""
+"""The model that all peers run: pact's preset `small` with a vocabulary of 4,096, 5.77M parameters, random weights."""
 
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -13,7 +13,7 @@ def decoder(threads: int, seed: int) -> Qwen3ForCausalLM:
     config = Qwen3Config(
         vocab_size=VOCABULARY,
         hidden_size=256,
-        intermediate_size=1024,
+        intermediate_size=768,
         num_hidden_layers=6,
         num_attention_heads=8,
         num_key_value_heads=4,

@@ -15,7 +15,7 @@ use measurement::{Options, report, seconds_of};
 
 const VOCABULARY: usize = 4096;
 const HIDDEN: usize = 256;
-const INTERMEDIATE: usize = 1024;
+const INTERMEDIATE: usize = 768;
 const LAYERS: usize = 6;
 const HEADS: usize = 8;
 const KV_HEADS: usize = 4;
