@@ -13,7 +13,7 @@ pub(crate) struct RunConfig {
     /// Where all randomness comes from. The same config, seed and machine give the same
     /// episodes, byte for byte.
     pub(crate) seed: u64,
-    /// What a run takes of the machine. It changes speed and, with threads and instructions,
+    /// What a run takes of the machine. It changes speed and, with other vector instructions,
     /// the last bits of the outcome.
     pub(crate) engine: Engine,
     /// The policy to begin with.
