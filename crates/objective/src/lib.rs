@@ -10,20 +10,33 @@ mod advantage;
 mod anneal;
 mod component;
 mod config;
+mod distillation;
+mod hint;
+mod importance;
+mod kl;
 mod likelihood;
+mod mu;
 mod stream;
 mod surrogate;
 mod trace;
 
-pub use advantage::group_relative;
+pub use advantage::{
+    Estimator, Outcome, advantages, group_relative, has_signal, off_policy_advantage,
+    overlong_penalty,
+};
 pub use anneal::{Anneal, Shape};
 pub use component::{Component, Target, TargetCounts, component_weights};
 pub use config::{
     Advantage, Algorithm, AnnealBy, AnswerAs, Calls, Config, ConfigError, RatioOld, Reasoning, Sft,
 };
-pub use likelihood::{Likelihood, weighted_nll};
+pub use distillation::distillation_advantages;
+pub use hint::hint_chunks;
+pub use importance::{Correction, Level, importance_weights};
+pub use kl::{KlEstimator, kl_penalty};
+pub use likelihood::{Likelihood, TokenWeight, reweighted_nll, weighted_nll};
+pub use mu::Mu;
 pub use stream::Stream;
-pub use surrogate::{Clip, Surrogate, clipped_surrogate};
+pub use surrogate::{Clip, PolicyLoss, Surrogate, clipped_surrogate, policy_loss};
 pub use trace::{TraceLift, is_anchored, trace_lift};
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The likelihood of what an expert wrote.
 
+use serde::{Deserialize, Serialize};
+
 /// A likelihood's loss and derivative over some tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Likelihood {
@@ -7,6 +9,45 @@ pub struct Likelihood {
     pub loss: f64,
     /// d loss / d log-probability, `[tokens]`.
     pub coefficients: Vec<f32>,
+}
+
+/// What a target token weighs by its own probability p, which is taken as a number and not
+/// differentiated. Zhang et al. 2025 (CHORD), <https://arxiv.org/abs/2508.11408>.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenWeight {
+    /// 1.
+    #[default]
+    None,
+    /// p: what the policy finds unlikely pulls less (SFT-IS).
+    Probability,
+    /// phi = p (1 - p): what the policy is sure of pulls less as well (CHORD-phi).
+    Phi,
+}
+
+impl TokenWeight {
+    fn of(self, logprob: f32) -> f64 {
+        let logprob = f64::from(logprob);
+        match self {
+            Self::None => 1.0,
+            Self::Probability => logprob.exp(),
+            // 1 - p, exact also where p is almost 1.
+            Self::Phi => logprob.exp() * -logprob.exp_m1(),
+        }
+    }
+}
+
+/// [`weighted_nll`] with each weight multiplied by what the token's own probability makes of
+/// it. Both slices are `[tokens]`; the weights carry every normalisation.
+pub fn reweighted_nll(logprobs: &[f32], weights: &[f32], by: TokenWeight) -> Likelihood {
+    assert!(
+        logprobs.len() == weights.len(),
+        "every token has one log-probability and one weight"
+    );
+    let by_probability =
+        |(&logprob, &weight): (&f32, &f32)| (f64::from(weight) * by.of(logprob)) as f32;
+    let weights: Vec<f32> = logprobs.iter().zip(weights).map(by_probability).collect();
+    weighted_nll(logprobs, &weights)
 }
 
 /// Negative log-likelihood, `-sum_t w_t log p_t`. Both slices are `[tokens]`.

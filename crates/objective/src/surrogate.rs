@@ -1,4 +1,4 @@
-//! The policy-gradient surrogate.
+//! The policy-gradient surrogates.
 
 /// How far the ratio may go from 1 before a token stops being pushed further.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -9,6 +9,58 @@ pub struct Clip {
     pub high: f64,
 }
 
+impl Clip {
+    fn bound(self, ratio: f64) -> f64 {
+        ratio.clamp(1.0 - self.low, 1.0 + self.high)
+    }
+}
+
+/// What a sampled token's log-probability p is pushed with, as a loss to minimise. A is the
+/// token's advantage, r = p / p_old its ratio, sg(x) is x as a number that is not differentiated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PolicyLoss {
+    /// PPO, `-min(r A, clip(r) A)`. Schulman et al. 2017, eq. 7,
+    /// <https://arxiv.org/abs/1707.06347>.
+    Clipped {
+        /// Bounds of the ratio.
+        clip: Clip,
+        /// c of the dual clip, above 1: a token of negative advantage loses no more than
+        /// `-c A`. Ye et al. 2020, eq. 5, <https://arxiv.org/abs/1912.09729>.
+        dual: Option<f64>,
+    },
+    /// GSPO, `-min(s A, clip(s) A)`, with one ratio for all tokens of the rollout,
+    /// `s = exp(mean_t log r_t)`. Zheng et al. 2025, <https://arxiv.org/abs/2507.18071>.
+    /// The coefficients are of its token form (eq. 14), `sg(s) p / sg(p)` in the place of s:
+    /// where a rollout has one advantage, they are those of GSPO itself.
+    Sequence {
+        /// Bounds of the rollout's ratio.
+        clip: Clip,
+    },
+    /// CISPO, `-sg(clip(r)) A log p`: no token is kept from being pushed. MiniMax 2025, eq. 4,
+    /// <https://arxiv.org/abs/2506.13585>.
+    Cispo {
+        /// Bounds of the ratio.
+        clip: Clip,
+    },
+    /// `-r A`, without any clip: LUFFY's term for its own rollouts.
+    Ratio,
+    /// `-A log p`: REINFORCE, and with advantages of 0 and 1 rejection sampling.
+    Likelihood,
+    /// LUFFY's term for an expert's tokens, `-A p / (p + gamma)`: the old probability is taken
+    /// as 1, and unlikely tokens are pushed harder than p alone would. Yan et al. 2025,
+    /// <https://arxiv.org/abs/2504.14945>.
+    Shaped {
+        /// The probability at which the shape is at one half; above 0.
+        gamma: f64,
+    },
+}
+
+impl PolicyLoss {
+    fn has_ratio(self) -> bool {
+        !matches!(self, Self::Likelihood | Self::Shaped { .. })
+    }
+}
+
 /// A surrogate's loss and derivative over some tokens, in sum form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Surrogate {
@@ -16,7 +68,7 @@ pub struct Surrogate {
     pub loss: f64,
     /// d loss / d log-probability, `[tokens]`.
     pub coefficients: Vec<f32>,
-    /// How many tokens the clip keeps from being pushed further.
+    /// How many tokens a bound of the clip, or of the dual clip, acts upon.
     pub clipped: usize,
 }
 
@@ -24,20 +76,28 @@ pub struct Surrogate {
 /// a larger ratio with a negative advantage would only overflow.
 const LOG_RATIO_LIMIT: f64 = 20.0;
 
-/// PPO's clipped surrogate, summed over the sampled tokens, as a loss to minimise.
-/// Schulman et al. 2017, eq. 7, <https://arxiv.org/abs/1707.06347>. Every slice is `[tokens]`.
+pub(crate) fn cut_log_ratio(log_ratio: f64) -> f64 {
+    log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+}
+
+pub(crate) fn is_cut(log_ratio: f64) -> bool {
+    log_ratio.abs() > LOG_RATIO_LIMIT
+}
+
+/// A policy loss, summed over the sampled tokens of one rollout. Every slice is `[tokens]`.
 ///
-/// `logprobs` are the policy's now, `old` those that the ratio is taken against. A token
-/// whose advantage is 0 has no loss and no coefficient. The caller divides once, by the
-/// count of sampled tokens in the whole batch.
-pub fn clipped_surrogate(
+/// `logprobs` are the policy's now, `old` those that the ratio is taken against; a loss without
+/// a ratio does not read `old`, which may be empty. A token whose advantage is 0 has no loss
+/// and no coefficient. The caller divides: by the sampled tokens of the batch, by those of the
+/// rollout and then the rollouts, or by a constant.
+pub fn policy_loss(
+    loss: PolicyLoss,
     logprobs: &[f32],
     old: &[f32],
     advantages: &[f32],
-    clip: Clip,
 ) -> Surrogate {
     assert!(
-        logprobs.len() == old.len() && logprobs.len() == advantages.len(),
+        (logprobs.len() == old.len() || !loss.has_ratio()) && logprobs.len() == advantages.len(),
         "every token has one log-probability, one old one and one advantage"
     );
     let mut surrogate = Surrogate {
@@ -45,9 +105,9 @@ pub fn clipped_surrogate(
         coefficients: Vec::with_capacity(logprobs.len()),
         clipped: 0,
     };
-    for ((&logprob, &old), &advantage) in logprobs.iter().zip(old).zip(advantages) {
-        let log_ratio = f64::from(logprob) - f64::from(old);
-        let token = token(log_ratio, f64::from(advantage), clip);
+    let log_ratios = log_ratios(loss, logprobs, old);
+    for ((&logprob, log_ratio), &advantage) in logprobs.iter().zip(log_ratios).zip(advantages) {
+        let token = token(loss, f64::from(logprob), log_ratio, f64::from(advantage));
         surrogate.loss += token.loss;
         surrogate.coefficients.push(token.coefficient as f32);
         surrogate.clipped += usize::from(token.clipped);
@@ -55,28 +115,89 @@ pub fn clipped_surrogate(
     surrogate
 }
 
+/// [`PolicyLoss::Clipped`] without the dual clip.
+pub fn clipped_surrogate(
+    logprobs: &[f32],
+    old: &[f32],
+    advantages: &[f32],
+    clip: Clip,
+) -> Surrogate {
+    policy_loss(
+        PolicyLoss::Clipped { clip, dual: None },
+        logprobs,
+        old,
+        advantages,
+    )
+}
+
+/// The log-ratio that each token is pushed with; 0 where the loss has none.
+fn log_ratios(loss: PolicyLoss, logprobs: &[f32], old: &[f32]) -> Vec<f64> {
+    let tokens = logprobs.len();
+    if !loss.has_ratio() {
+        return vec![0.0; tokens];
+    }
+    let log_ratio = |(&now, &old): (&f32, &f32)| f64::from(now) - f64::from(old);
+    let own = logprobs.iter().zip(old).map(log_ratio);
+    match loss {
+        PolicyLoss::Sequence { .. } => vec![own.sum::<f64>() / tokens.max(1) as f64; tokens],
+        _ => own.collect(),
+    }
+}
+
+#[derive(Default)]
 struct Token {
     loss: f64,
     coefficient: f64,
     clipped: bool,
 }
 
-fn token(log_ratio: f64, advantage: f64, clip: Clip) -> Token {
+fn token(loss: PolicyLoss, logprob: f64, log_ratio: f64, advantage: f64) -> Token {
     if advantage == 0.0 {
-        return Token {
-            loss: 0.0,
-            coefficient: 0.0,
-            clipped: false,
-        };
+        return Token::default();
     }
-    let ratio = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp();
-    let bounded = ratio.clamp(1.0 - clip.low, 1.0 + clip.high);
+    let unclipped = |loss, coefficient| Token {
+        loss,
+        coefficient,
+        clipped: false,
+    };
+    match loss {
+        PolicyLoss::Clipped { clip, dual } => clipped(log_ratio, advantage, clip, dual),
+        PolicyLoss::Sequence { clip } => clipped(log_ratio, advantage, clip, None),
+        PolicyLoss::Cispo { clip } => {
+            let ratio = cut_log_ratio(log_ratio).exp();
+            let bounded = clip.bound(ratio);
+            Token {
+                loss: -bounded * advantage * logprob,
+                coefficient: -bounded * advantage,
+                clipped: bounded != ratio,
+            }
+        }
+        PolicyLoss::Ratio => {
+            let loss = -cut_log_ratio(log_ratio).exp() * advantage;
+            unclipped(loss, if is_cut(log_ratio) { 0.0 } else { loss })
+        }
+        PolicyLoss::Likelihood => unclipped(-advantage * logprob, -advantage),
+        PolicyLoss::Shaped { gamma } => {
+            let p = logprob.exp();
+            let shape = p / (p + gamma);
+            unclipped(-advantage * shape, -advantage * shape * gamma / (p + gamma))
+        }
+    }
+}
+
+fn clipped(log_ratio: f64, advantage: f64, clip: Clip, dual: Option<f64>) -> Token {
+    let ratio = cut_log_ratio(log_ratio).exp();
+    let bounded = clip.bound(ratio);
+    let loss = -(ratio * advantage).min(bounded * advantage);
+    let most = match dual {
+        Some(c) if advantage < 0.0 => -c * advantage,
+        _ => f64::INFINITY,
+    };
     // Equal products (a ratio inside the clip) keep their gradient.
-    let clipped = bounded * advantage < ratio * advantage;
-    let cut = log_ratio.abs() > LOG_RATIO_LIMIT;
+    let clipped = bounded * advantage < ratio * advantage || loss > most;
     Token {
-        loss: -(ratio * advantage).min(bounded * advantage),
-        coefficient: if clipped || cut {
+        loss: loss.min(most),
+        coefficient: if clipped || is_cut(log_ratio) {
             0.0
         } else {
             -ratio * advantage
@@ -149,8 +270,8 @@ mod tests {
             // The loss has a corner at each bound, where no slope is defined.
             let ratio = log_ratio.exp();
             prop_assume!((ratio - 0.8).abs() > 1e-3 && (ratio - 1.3).abs() > 1e-3);
-            let slope = central_difference(|l| token(l, advantage, CLIP).loss, log_ratio);
-            prop_assert!((token(log_ratio, advantage, CLIP).coefficient - slope).abs() < 1e-6);
+            let slope = central_difference(|l| clipped(l, advantage, CLIP, None).loss, log_ratio);
+            prop_assert!((clipped(log_ratio, advantage, CLIP, None).coefficient - slope).abs() < 1e-6);
         }
 
         #[test]
