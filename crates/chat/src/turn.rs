@@ -70,6 +70,19 @@ impl Reading {
             .collect()
     }
 
+    /// What the bytes that were read say outside reasoning and calls.
+    pub(crate) fn content(&self, bytes: &[u8]) -> String {
+        let mut start = 0;
+        let mut content = Vec::new();
+        for &(end, part) in &self.parts {
+            if part == Part::Answer {
+                content.extend_from_slice(&bytes[start..end]);
+            }
+            start = end;
+        }
+        String::from_utf8_lossy(&content).trim().to_owned()
+    }
+
     /// The part of the token that ends the turn.
     pub(crate) fn stop_part(&self) -> Part {
         if self.has_call {

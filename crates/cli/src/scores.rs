@@ -118,6 +118,7 @@ mod tests {
             stop: StopReason::Answered,
             score: Score {
                 reward: f1,
+                turn_rewards: Vec::new(),
                 metrics,
             },
             prompt_tokens: 0,

@@ -44,15 +44,17 @@ pub fn write_traces(path: &Path, traces: &[Trace]) -> Result<(), EnvError> {
 
 /// The last turn's text, in the form that the task's prompt asks for.
 pub(crate) fn answer_text(task: &Task, answer: &str) -> String {
-    let asks_for_tags = task
-        .messages
-        .iter()
-        .any(|message| message.content.contains("<answer>"));
-    if asks_for_tags {
+    if asks_for_answer_tags(task) {
         format!("<answer>{answer}</answer>")
     } else {
         answer.to_owned()
     }
+}
+
+/// Whether the task's prompt wants the answer in `<answer>` tags.
+pub(crate) fn asks_for_answer_tags(task: &Task) -> bool {
+    let mut contents = task.messages.iter().map(|message| &message.content);
+    contents.any(|content| content.contains("<answer>"))
 }
 
 fn read_trace(

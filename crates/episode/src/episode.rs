@@ -104,6 +104,10 @@ pub struct Turn {
     pub end: usize,
     /// The sampled tokens as text, special tokens included.
     pub text: String,
+    /// What the turn says outside its reasoning and its calls, without white space around and
+    /// without the token that ends it. Episodes written before it was kept have none.
+    #[serde(default)]
+    pub content: String,
     /// The calls that could be read, in order.
     pub calls: Vec<ToolCall>,
     /// What looked like a call and could not be read.
@@ -137,6 +141,10 @@ pub enum StopReason {
 pub struct Score {
     /// What training maximises.
     pub reward: f64,
+    /// What each turn of the policy was worth, for rewards that tell turns apart; empty for
+    /// those that do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turn_rewards: Vec<f64>,
     /// The suite's metrics by name, fractions rather than percent: `solve-p`, `calls`, …
     pub metrics: BTreeMap<String, f64>,
 }

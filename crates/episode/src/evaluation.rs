@@ -98,6 +98,7 @@ mod tests {
                 stop: StopReason::Answered,
                 score: Score {
                     reward: 0.0,
+                    turn_rewards: vec![],
                     metrics: metrics.iter().map(|&(k, v)| (k.into(), v)).collect(),
                 },
                 prompt_tokens: 0,

@@ -29,6 +29,7 @@ fn turn(segment: usize, before: &Segment, text: &str) -> Turn {
         start,
         end: start + encode(text).len(),
         text: text.into(),
+        content: String::new(),
         calls: vec![],
         failures: vec![],
         observations: vec![],
@@ -77,6 +78,7 @@ fn episode() -> Episode {
         stop: StopReason::Answered,
         score: Score {
             reward: 0.5,
+            turn_rewards: vec![],
             metrics: BTreeMap::from([("solve-f1".into(), 0.5)]),
         },
         prompt_tokens: 22,

@@ -131,6 +131,7 @@ impl<'a> Live<'a> {
             start: parsed.start,
             end: parsed.end,
             text: parsed.text,
+            content: parsed.content,
             calls: parsed.calls,
             failures: parsed.failures,
             observations: Vec::new(),

@@ -1,0 +1,68 @@
+//! MatchTIR's turn rewards (<https://arxiv.org/abs/2601.10712>): calls matched with the
+//! expert's over the whole episode, and the answer's token F1.
+
+use episode::ToolCall;
+
+use super::{Case, Config, Judgement, Matching, answer, assignment, likeness, transport};
+
+/// A turn earns the mean of its calls' rewards; a turn that answers earns its answer's F1, and
+/// its calls are not looked at; a turn that does neither earns 0. The episode's reward is the
+/// sum over its turns. Without an expected answer an answer earns 0.
+pub(super) fn judge(config: &Config, case: &Case<'_>) -> Judgement {
+    let gold = case.gold_calls();
+    let mut turns = vec![0.0; case.turns.len()];
+    let mut calls = Vec::new();
+    for (index, turn) in case.turns.iter().enumerate() {
+        match answer::answer_of(case.task, turn) {
+            Some(answer) => {
+                let expected = case.task.answer.as_deref();
+                turns[index] = expected.map_or(0.0, |it| answer::token_f1(answer, it));
+            }
+            None => {
+                let share = 1.0 / turn.calls.len() as f64;
+                calls.extend(turn.calls.iter().map(|call| (index, share, call)));
+            }
+        }
+    }
+    let made: Vec<&ToolCall> = calls.iter().map(|(_, _, call)| *call).collect();
+    for ((turn, share, _), reward) in calls.iter().zip(rewards(config, &made, &gold)) {
+        turns[*turn] += share * reward;
+    }
+    Judgement {
+        reward: turns.iter().sum(),
+        turns,
+    }
+}
+
+/// What each call earns, `[calls]`. Matched one to one, its similarity with its match; under
+/// `transport`, its similarities weighted by the plan, which sum over all calls to 1 at most.
+fn rewards(config: &Config, calls: &[&ToolCall], gold: &[&ToolCall]) -> Vec<f64> {
+    let similarities: Vec<Vec<f64>> = (calls.iter())
+        .map(|call| gold.iter().map(|gold| similarity(call, gold)).collect())
+        .collect();
+    let assigned = match config.matching {
+        Matching::Hard => assignment::optimal(&similarities, gold.len()),
+        Matching::Greedy => assignment::greedy(&similarities, gold.len()),
+        Matching::Transport => {
+            let plan = transport::sinkhorn(&similarities, gold.len());
+            let rows = plan.iter().zip(&similarities);
+            let earned = |(plan, row): (&Vec<f64>, &Vec<f64>)| {
+                plan.iter().zip(row).map(|(share, s)| share * s).sum()
+            };
+            return rows.map(earned).collect();
+        }
+    };
+    let earned = |(row, column): (&Vec<f64>, Option<usize>)| {
+        column.map_or(config.unmatched, |column| row[column])
+    };
+    similarities.iter().zip(assigned).map(earned).collect()
+}
+
+/// S, in `0..=1`: 0 unless both name the same tool (case does not matter), else
+/// (1 + overlap of argument names + equal values) / (2 + the expert's arguments).
+fn similarity(call: &ToolCall, gold: &ToolCall) -> f64 {
+    if call.name.to_lowercase() != gold.name.to_lowercase() {
+        return 0.0;
+    }
+    (1.0 + likeness::of_arguments(call, gold)) / (2.0 + gold.arguments.len() as f64)
+}
