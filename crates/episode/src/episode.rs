@@ -187,3 +187,22 @@ pub struct Group {
     /// Its samples, in order.
     pub episodes: Vec<Episode>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episode_of_an_earlier_version_still_loads() {
+        let turn = r#"{"segment":0,"start":2,"end":3,"text":"hi","calls":[],"failures":[],"observations":[]}"#;
+        let line = format!(
+            r#"{{"task":"a","scenario":"s","sample":0,"seed":1,"stop":"answered","score":{{"reward":0.5,"metrics":{{}}}},"prompt_tokens":2,"turns":[{turn}],"segments":[]}}"#
+        );
+        let episode: Episode = serde_json::from_str(&line).expect("an episode");
+        assert_eq!(episode.turns[0].content, "");
+        assert_eq!(episode.score.turn_rewards, [0.0; 0]);
+        let written = serde_json::to_string(&episode).expect("an episode is JSON");
+        let now = line.replace(r#""calls""#, r#""content":"","calls""#);
+        assert_eq!(written, now, "what is empty is not written");
+    }
+}
