@@ -166,6 +166,10 @@ pub struct Episode {
     pub score: Score,
     /// Length of the prompt in the first segment.
     pub prompt_tokens: usize,
+    /// How many turns of the expert's trace follow the prompt and were given, not sampled: a
+    /// hint. They are not among `turns`, and their tokens are not the policy's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hint_turns: usize,
     /// The policy's turns, in order.
     pub turns: Vec<Turn>,
     /// What the model read; one segment as long as the episode only grows.
@@ -177,6 +181,10 @@ impl Episode {
     pub fn sampled_tokens(&self) -> usize {
         self.turns.iter().map(|turn| turn.end - turn.start).sum()
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The episodes sampled for one task.
@@ -201,6 +209,7 @@ mod tests {
         let episode: Episode = serde_json::from_str(&line).expect("an episode");
         assert_eq!(episode.turns[0].content, "");
         assert_eq!(episode.score.turn_rewards, [0.0; 0]);
+        assert_eq!(episode.hint_turns, 0);
         let written = serde_json::to_string(&episode).expect("an episode is JSON");
         let now = line.replace(r#""calls""#, r#""content":"","calls""#);
         assert_eq!(written, now, "what is empty is not written");
