@@ -146,6 +146,18 @@ impl Transcript<'_> {
         Ok(())
     }
 
+    /// Appends what the expert wrote as a hint: the same tokens, given rather than sampled, so
+    /// that nothing of it is the policy's.
+    pub fn push_hint_turn(&mut self, reasoning: &str, calls: &[ToolCall]) -> Result<(), ChatError> {
+        let start = self.context().len();
+        self.push_expert_turn(reasoning, calls, "")?;
+        let last = self.segments.len() - 1;
+        let segment = &mut self.segments[last];
+        segment.authors[start..].fill(Author::Template);
+        segment.parts[start..].fill(Part::Context);
+        Ok(())
+    }
+
     /// Appends what the tools returned to the last turn, one text for each tool message, with
     /// all that the template puts around them up to the next generation prompt.
     pub fn push_observations(&mut self, texts: &[String]) -> Result<(), ChatError> {

@@ -319,6 +319,30 @@ mod tests {
         check("", false, "");
     }
 
+    #[test]
+    fn content_is_what_is_neither_reasoning_nor_a_call() {
+        let check = |text: &str, thinking: bool, expected: &str| {
+            let bytes = text.as_bytes();
+            assert_eq!(
+                read(bytes, thinking, false).content(bytes),
+                expected,
+                "{text}"
+            );
+        };
+        check("<think>a</think>\n\n It is b.\n", false, "It is b.");
+        check("a</think>b", true, "b");
+        check(
+            "a\n<tool_call>{}</tool_call>\nb<think>c</think>d",
+            false,
+            "a\n\nbd",
+        );
+        check("<tool_call>{}</tool_call>\n<tool_call>", false, "");
+        check("<think>a", false, "");
+        check("", false, "");
+        let bytes = b"caf\xc3";
+        assert_eq!(read(bytes, false, false).content(bytes), "caf\u{fffd}");
+    }
+
     fn json_value() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use chat::Chat;
 use env::{Suite, load_traces};
 use episode::{EvaluationMode, Group, Seed, Task};
-use rollout::{ScriptedPolicy, Setting};
+use rollout::{ScriptedPolicy, Setting, Start};
 
 use crate::args::Subject;
 use crate::policies::Policy;
@@ -83,7 +83,8 @@ fn roll_out(
         clock: &*clock,
     };
     let progress = Progress::new((tasks.len() * samples) as u64, "episodes");
-    let groups = rollout::run(policy, &setting, tasks, samples, seed, &mut |_| {
+    let starts: Vec<Start<'_>> = tasks.iter().copied().map(Start::of).collect();
+    let groups = rollout::run(policy, &setting, &starts, samples, seed, &mut |_| {
         progress.advance();
     })?;
     Ok(groups)

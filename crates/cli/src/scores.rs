@@ -122,6 +122,7 @@ mod tests {
                 metrics,
             },
             prompt_tokens: 0,
+            hint_turns: 0,
             turns: Vec::new(),
             segments: Vec::new(),
         };

@@ -220,6 +220,19 @@ fn gold_calls_become_a_trace_with_dependent_calls_in_turns_of_their_own() {
 }
 
 #[test]
+fn a_suite_tells_what_there_is_to_solve() {
+    if !has_python() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.write("rows.jsonl", &[row().to_string()]);
+    let suite = FtrlSuite::load(&path, FtrlOptions::default()).unwrap();
+    let unsolved = suite.unsolved(&suite.tasks()[0]).unwrap();
+    assert_eq!(unsolved.left(), 2);
+    assert_eq!(unsolved.remaining()["country"], ["Germany"]);
+}
+
+#[test]
 fn a_replay_tells_what_a_tool_returned_instead() {
     if !has_python() {
         return;

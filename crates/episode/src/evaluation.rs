@@ -102,6 +102,7 @@ mod tests {
                     metrics: metrics.iter().map(|&(k, v)| (k.into(), v)).collect(),
                 },
                 prompt_tokens: 0,
+                hint_turns: 0,
                 turns: vec![],
                 segments: vec![],
             })

@@ -82,6 +82,7 @@ fn episode() -> Episode {
             metrics: BTreeMap::from([("solve-f1".into(), 0.5)]),
         },
         prompt_tokens: 22,
+        hint_turns: 0,
         turns: vec![first, second],
         segments: vec![segment],
     }

@@ -16,4 +16,4 @@ mod turn_loop;
 pub use config::{Config, ConfigError};
 pub use policy::{Policy, PolicyError, SampledTurn, TurnEnd, TurnRequest};
 pub use scripted::ScriptedPolicy;
-pub use turn_loop::{RolloutError, Setting, run};
+pub use turn_loop::{RolloutError, Setting, Start, run};

@@ -403,6 +403,7 @@ mod tests {
                         ..Score::default()
                     },
                     prompt_tokens,
+                    hint_turns: 0,
                     turns: Vec::new(),
                     segments,
                 }

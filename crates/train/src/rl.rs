@@ -9,7 +9,7 @@ use episode::{Evaluation, EvaluationMode, Group, Seed, Task};
 use model::{Model, OptimizerKind};
 use objective::{Algorithm, is_anchored};
 use rand::RngExt;
-use rollout::Setting;
+use rollout::{Setting, Start};
 
 use crate::batch::{Batch, Example};
 use crate::checkpoint::{Checkpoint, State};
@@ -181,11 +181,12 @@ impl Trainer {
         if self.settings.objective.algorithm == Algorithm::Sft {
             return Ok(Vec::new());
         }
-        let tasks: Vec<&Task> = drawn.tasks.iter().map(|(task, _)| task).collect();
+        let tasks = drawn.tasks.iter().map(|(task, _)| task);
+        let starts: Vec<Start<'_>> = tasks.map(Start::of).collect();
         let (config, samples) = (&self.settings.rollout, self.settings.rollout.group_size);
         self.roll_out(
             &*drawn.suite,
-            &tasks,
+            &starts,
             samples,
             config,
             seed.named("rollout"),
@@ -241,7 +242,8 @@ impl Trainer {
             config.temperature = 0.0;
         }
         let seed = self.settings.seed.named("evaluation");
-        let groups = self.roll_out(suite, tasks, 1, &config, seed)?;
+        let starts: Vec<Start<'_>> = tasks.iter().copied().map(Start::of).collect();
+        let groups = self.roll_out(suite, &starts, 1, &config, seed)?;
         let evaluation = Evaluation::of(self.step, mode, &groups);
         self.folder.evaluated(&evaluation, &groups)?;
         Ok(evaluation)
@@ -250,7 +252,7 @@ impl Trainer {
     fn roll_out(
         &self,
         suite: &dyn Suite,
-        tasks: &[&Task],
+        starts: &[Start<'_>],
         samples: usize,
         config: &rollout::Config,
         seed: Seed,
@@ -267,7 +269,7 @@ impl Trainer {
         Ok(rollout::run(
             &mut policy,
             &setting,
-            tasks,
+            starts,
             samples,
             seed,
             &mut |_| (),

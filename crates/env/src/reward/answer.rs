@@ -47,21 +47,18 @@ pub(super) fn answer_of<'a>(task: &Task, turn: &'a Turn) -> Option<&'a str> {
 /// F1 of two texts' sets of words: lower case, ASCII punctuation as white space. A text
 /// without a word has nothing in common with any.
 pub(super) fn token_f1(answer: &str, expected: &str) -> f64 {
-    let spaced = |text: &str| {
-        text.to_lowercase()
-            .replace(|c: char| c.is_ascii_punctuation(), " ")
-    };
-    let (answer, expected) = (spaced(answer), spaced(expected));
-    let words =
-        |text: &'_ str| -> HashSet<String> { text.split_whitespace().map(str::to_owned).collect() };
-    let (answer, expected) = (words(&answer), words(&expected));
-    let common = answer.intersection(&expected).count() as f64;
-    let total = (answer.len() + expected.len()) as f64;
-    if total == 0.0 {
-        0.0
-    } else {
-        2.0 * common / total
-    }
+    let (answer, expected) = (words(answer), words(expected));
+    let common = answer.intersection(&expected).count();
+    let total = answer.len() + expected.len();
+    2.0 * common as f64 / total.max(1) as f64
+}
+
+fn words(text: &str) -> HashSet<String> {
+    text.to_lowercase()
+        .split(|c: char| c.is_whitespace() || c.is_ascii_punctuation())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Lower case, without ASCII punctuation, without English articles.

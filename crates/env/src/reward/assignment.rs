@@ -77,3 +77,78 @@ pub(super) fn greedy(similarities: &[Vec<f64>], columns: usize) -> Vec<Option<us
     }
     assigned
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The largest sum that rows from `row` on can have from columns that are free.
+    fn brute_force(similarities: &[Vec<f64>], row: usize, taken: &mut [bool]) -> f64 {
+        if row == similarities.len() {
+            return 0.0;
+        }
+        let mut best = brute_force(similarities, row + 1, taken);
+        for column in 0..taken.len() {
+            if !taken[column] {
+                taken[column] = true;
+                let rest = brute_force(similarities, row + 1, taken);
+                best = best.max(similarities[row][column] + rest);
+                taken[column] = false;
+            }
+        }
+        best
+    }
+
+    /// The sum of an assignment that gives no column twice and matches nothing at 0.
+    fn sum(similarities: &[Vec<f64>], assigned: &[Option<usize>]) -> f64 {
+        assert_eq!(assigned.len(), similarities.len());
+        let mut columns: Vec<usize> = assigned.iter().flatten().copied().collect();
+        columns.sort_unstable();
+        columns.dedup();
+        assert_eq!(columns.len(), assigned.iter().flatten().count());
+        let pairs = similarities.iter().zip(assigned);
+        let earned = pairs.filter_map(|(row, column)| column.map(|column| row[column]));
+        earned
+            .inspect(|similarity| assert!(*similarity > 0.0))
+            .sum()
+    }
+
+    #[test]
+    fn a_pair_that_everybody_wants_goes_where_it_is_missed_least() {
+        let similarities = [vec![1.0, 0.9], vec![0.8, 0.0]];
+        assert_eq!(optimal(&similarities, 2), [Some(1), Some(0)]);
+        assert_eq!(greedy(&similarities, 2), [Some(0), None]);
+    }
+
+    #[test]
+    fn nobody_is_matched_with_nothing() {
+        for assign in [optimal, greedy] {
+            assert_eq!(assign(&[], 2), []);
+            assert_eq!(assign(&[vec![], vec![]], 0), [None, None]);
+            assert_eq!(assign(&[vec![0.0], vec![0.5]], 1), [None, Some(0)]);
+        }
+    }
+
+    fn matrix() -> impl Strategy<Value = (usize, Vec<Vec<f64>>)> {
+        let entry = prop_oneof![Just(0.0), Just(0.5), Just(1.0), 0.0..1.0];
+        (0..6usize).prop_flat_map(move |columns| {
+            let row = prop::collection::vec(entry.clone(), columns);
+            (Just(columns), prop::collection::vec(row, 0..6))
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_assignment_has_a_larger_sum((columns, similarities) in matrix()) {
+            let best = brute_force(&similarities, 0, &mut vec![false; columns]);
+            let found = sum(&similarities, &optimal(&similarities, columns));
+            prop_assert!((found - best).abs() < 1e-12, "found {found}, best {best}");
+            let greedy = sum(&similarities, &greedy(&similarities, columns));
+            prop_assert!(greedy <= best + 1e-12 && 2.0 * greedy >= best - 1e-12);
+        }
+    }
+}

@@ -116,3 +116,51 @@ impl Config {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rewards_are_chosen_by_name() {
+        let check = |text: &str, kind: Option<RewardKind>| {
+            let config: Config = serde_json::from_str(text).expect("a config");
+            assert_eq!(
+                config,
+                Config {
+                    kind,
+                    ..Config::default()
+                }
+            );
+        };
+        check("{}", None);
+        for (name, kind) in [
+            ("solve-f1", RewardKind::SolveF1),
+            ("solve-r", RewardKind::SolveR),
+            ("ftrl", RewardKind::Ftrl),
+            ("tool-rl", RewardKind::ToolRl),
+            ("match-tir", RewardKind::MatchTir),
+            ("answer-f1", RewardKind::AnswerF1),
+            ("exact-answer", RewardKind::ExactAnswer),
+        ] {
+            check(&format!(r#"{{"kind": "{name}"}}"#), Some(kind));
+        }
+    }
+
+    #[test]
+    fn a_penalty_is_a_number_and_no_more_than_a_match_earns() {
+        let check = |unmatched: f64| {
+            Config {
+                unmatched,
+                ..Config::default()
+            }
+            .check()
+        };
+        assert_eq!(check(-0.5), Ok(()));
+        assert_eq!(
+            check(1.5).expect_err("too much").to_string(),
+            "`unmatched` is 1.5, expected at most 1, which a perfect match earns, and at least -1e9"
+        );
+        assert!(check(f64::NAN).is_err());
+    }
+}

@@ -9,25 +9,23 @@ use super::{Case, Config, Judgement, Matching, answer, assignment, likeness, tra
 /// its calls are not looked at; a turn that does neither earns 0. The episode's reward is the
 /// sum over its turns. Without an expected answer an answer earns 0.
 pub(super) fn judge(config: &Config, case: &Case<'_>) -> Judgement {
-    let gold = case.gold_calls();
-    let mut turns = vec![0.0; case.turns.len()];
-    let mut calls = Vec::new();
-    for (index, turn) in case.turns.iter().enumerate() {
-        match answer::answer_of(case.task, turn) {
-            Some(answer) => {
-                let expected = case.task.answer.as_deref();
-                turns[index] = expected.map_or(0.0, |it| answer::token_f1(answer, it));
-            }
+    let answers: Vec<Option<&str>> = (case.turns.iter())
+        .map(|turn| answer::answer_of(case.task, turn))
+        .collect();
+    let turns = || case.turns.iter().zip(&answers);
+    let calling = turns().filter(|(_, answer)| answer.is_none());
+    let calls: Vec<&ToolCall> = calling.flat_map(|(turn, _)| &turn.calls).collect();
+    let mut earned = rewards(config, &calls, &case.gold_calls()).into_iter();
+    let expected = case.task.answer.as_deref();
+    let turns: Vec<f64> = turns()
+        .map(|(turn, answer)| match answer {
+            Some(answer) => expected.map_or(0.0, |expected| answer::token_f1(answer, expected)),
             None => {
-                let share = 1.0 / turn.calls.len() as f64;
-                calls.extend(turn.calls.iter().map(|call| (index, share, call)));
+                let calls = turn.calls.len();
+                earned.by_ref().take(calls).sum::<f64>() / calls.max(1) as f64
             }
-        }
-    }
-    let made: Vec<&ToolCall> = calls.iter().map(|(_, _, call)| *call).collect();
-    for ((turn, share, _), reward) in calls.iter().zip(rewards(config, &made, &gold)) {
-        turns[*turn] += share * reward;
-    }
+        })
+        .collect();
     Judgement {
         reward: turns.iter().sum(),
         turns,

@@ -8,6 +8,8 @@ mod config;
 mod ftrl;
 mod likeness;
 mod match_tir;
+#[cfg(test)]
+mod tests;
 mod tool_rl;
 mod transport;
 

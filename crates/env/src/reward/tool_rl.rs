@@ -12,19 +12,17 @@ use super::{Case, likeness, written};
 pub(super) fn judge(format: bool, case: &Case<'_>) -> f64 {
     let gold = case.gold_calls();
     let calls: Vec<&ToolCall> = case.turns.iter().flat_map(|turn| &turn.calls).collect();
-    if !format {
-        return if calls.is_empty() {
-            0.0
-        } else {
-            correct(&calls, &gold)
-        };
-    }
-    let correct = if gold.is_empty() {
+    let is_neutral = if format {
+        gold.is_empty()
+    } else {
+        calls.is_empty()
+    };
+    let correct = if is_neutral {
         0.0
     } else {
         correct(&calls, &gold)
     };
-    correct + f64::from(has_form(case.turns))
+    correct + f64::from(format && has_form(case.turns))
 }
 
 /// R_correct = 6 s / s_max - 3, where s is the overlap of the tools' names, and for each of the
@@ -45,7 +43,9 @@ fn correct(calls: &[&ToolCall], gold: &[&ToolCall]) -> f64 {
             }
         }
         score += best.0;
-        best.1.map(|index| free.remove(index));
+        if let Some(index) = best.1 {
+            free.remove(index);
+        }
     }
     let arguments = gold.iter().map(|call| 1.0 + call.arguments.len() as f64);
     let most: f64 = iter::once(1.0).chain(arguments).sum();

@@ -48,3 +48,64 @@ fn column_sums(kernel: &[Vec<f64>], u: &[f64], columns: usize) -> Vec<f64> {
     }
     sums
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn where_all_are_alike_everything_is_carried_everywhere() {
+        for row in sinkhorn(&[vec![0.3; 4], vec![0.3; 4]], 4) {
+            for share in row {
+                assert!((share - 1.0 / 8.0).abs() < 1e-15);
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_no_plan_to_or_from_nothing() {
+        assert_eq!(sinkhorn(&[], 3), Vec::<Vec<f64>>::new());
+        let nowhere = vec![Vec::<f64>::new(); 2];
+        assert_eq!(sinkhorn(&nowhere, 0), nowhere);
+    }
+
+    fn matrix() -> impl Strategy<Value = Vec<Vec<f64>>> {
+        (1..6usize).prop_flat_map(|columns| {
+            let row = prop::collection::vec(0.0..=1.0, columns);
+            prop::collection::vec(row, 1..6)
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rows_and_columns_are_carried_in_equal_shares(similarities in matrix()) {
+            let (rows, columns) = (similarities.len(), similarities[0].len());
+            let plan = sinkhorn(&similarities, columns);
+            for row in &plan {
+                prop_assert!((row.iter().sum::<f64>() - 1.0 / rows as f64).abs() < 1e-12);
+            }
+            for sum in column_sums(&plan, &vec![1.0; rows], columns) {
+                prop_assert!((sum - 1.0 / columns as f64).abs() < 1e-4, "{sum}");
+            }
+        }
+
+        #[test]
+        fn a_plan_is_the_kernel_scaled(similarities in matrix()) {
+            let plan = sinkhorn(&similarities, similarities[0].len());
+            let ratio = |of: &dyn Fn(usize, usize) -> f64, row: usize, column: usize| {
+                of(0, 0) + of(row, column) - of(0, column) - of(row, 0)
+            };
+            for row in 0..plan.len() {
+                for column in 0..plan[0].len() {
+                    let found = ratio(&|i, j| plan[i][j].ln(), row, column);
+                    let kernel = ratio(&|i, j| similarities[i][j] / REGULARISATION, row, column);
+                    prop_assert!((found - kernel).abs() < 1e-6, "{found} and {kernel}");
+                }
+            }
+        }
+    }
+}
