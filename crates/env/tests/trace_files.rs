@@ -128,16 +128,13 @@ fn a_chats_messages_are_a_trace() {
         ]),
     ];
     for messages in forms {
-        let by_name = file(&[json!({"task": "a", "messages": messages})]);
-        assert_eq!(
-            load_traces(&by_name.path, &tasks()).unwrap(),
-            [expected.clone()]
-        );
-        let by_place = file(&[json!({"row": 0, "messages": messages})]);
-        assert_eq!(
-            load_traces(&by_place.path, &tasks()).unwrap(),
-            [expected.clone()]
-        );
+        for of in [json!({"task": "a"}), json!({"row": 0}), json!({"id": "a"})] {
+            let mut line = of;
+            line["messages"] = messages.clone();
+            let file = file(&[line]);
+            let read = load_traces(&file.path, &tasks()).unwrap();
+            assert_eq!(read, std::slice::from_ref(&expected));
+        }
     }
 }
 

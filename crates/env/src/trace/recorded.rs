@@ -35,9 +35,7 @@ pub(super) fn read(fields: &mut Fields, task: &Task) -> Result<Trace, LineProble
 fn into_turns(calls: Vec<RecordedCall>) -> Vec<TraceTurn> {
     let mut turns: BTreeMap<usize, TraceTurn> = BTreeMap::new();
     for (index, call) in calls.into_iter().enumerate() {
-        let turn = turns
-            .entry(call.turn.unwrap_or(index))
-            .or_insert_with(TraceTurn::default);
+        let turn = turns.entry(call.turn.unwrap_or(index)).or_default();
         turn.calls.push(ToolCall {
             name: call.name,
             arguments: call.parameters,
