@@ -11,6 +11,7 @@ pub mod fixture;
 mod layout;
 mod python_json;
 mod reasoning;
+mod retell;
 mod template;
 mod tokenizer;
 mod transcript;

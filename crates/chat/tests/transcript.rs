@@ -34,8 +34,8 @@ fn trace() -> Trace {
             calls: vec![add(), add()],
             results: vec!["2".to_owned(), "user".to_owned()],
         }],
-        answer_reasoning: String::new(),
         answer: Some("Two.".to_owned()),
+        ..Trace::default()
     }
 }
 
@@ -399,6 +399,28 @@ fn reasoning_is_cut_at_tokens() {
         .map(|range| chat.decode(&segment.tokens[range]))
         .collect();
     assert_eq!(texts, ["<think>\nOne. \n\n", "Two.\nThree\n</think>"]);
+}
+
+#[test]
+fn an_experts_reasoning_comes_turn_by_turn_in_the_segments_that_are_taught() {
+    let expert = Trace {
+        answer_reasoning: "One.\n\nTwo. Three.".to_owned(),
+        ..trace()
+    };
+    for thinking in [Thinking::Keep, Thinking::Strip] {
+        let chat = with(thinking, None);
+        let turns = chat.expert_reasoning(&task(), &expert).unwrap();
+        let answer = vec![
+            "<think>\nOne.\n\n".to_owned(),
+            "Two. Three.\n</think>".to_owned(),
+        ];
+        assert_eq!(
+            turns,
+            [vec!["<think>\nI add.\n</think>".to_owned()], answer]
+        );
+    }
+    let turns = fixture::chat().expert_reasoning(&task(), &trace()).unwrap();
+    assert_eq!(turns[1], [] as [String; 0]);
 }
 
 /// What may happen in an episode.

@@ -2,6 +2,7 @@
 //! runs in the order in which they stand here.
 
 mod bench;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,9 @@ use clap_complete::Shell;
 
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
+};
+pub(crate) use self::trace::{
+    TraceBuild, TraceCheck, TraceCommand, TraceShow, TraceSource, TraceSubject,
 };
 use crate::config::Preset;
 
@@ -33,6 +37,9 @@ pub(crate) enum Command {
     /// Make and check files of tasks
     #[command(subcommand)]
     Data(DataCommand),
+    /// Make, verify and show expert traces
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// Make, merge and describe model folders
     #[command(subcommand)]
     Model(ModelCommand),

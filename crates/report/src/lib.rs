@@ -11,6 +11,7 @@ mod plot;
 mod power_law;
 mod summary;
 mod table;
+mod trace_text;
 
 pub use comparison::Comparison;
 pub use episode_text::episode_text;
@@ -20,3 +21,4 @@ pub use plot::{Line, Panel, log_log_svg};
 pub use power_law::PowerLaw;
 pub use summary::run_summary;
 pub use table::{Breakdown, SOLVE_METRICS, table};
+pub use trace_text::trace_text;

@@ -8,6 +8,7 @@ mod eval;
 mod model;
 mod rollout;
 mod show;
+mod trace;
 mod train;
 
 use anyhow::Result;
@@ -19,6 +20,7 @@ use crate::exit::Exit;
 pub(crate) fn run(command: Command) -> Result<Exit> {
     match command {
         Command::Data(command) => data::run(&command),
+        Command::Trace(command) => trace::run(&command),
         Command::Model(command) => model::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Train(arguments) => train::run(&arguments),

@@ -2,7 +2,7 @@
 
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 25] = [
     "",
     "data",
     "data make",
@@ -11,6 +11,10 @@ const PAGES: [&str; 21] = [
     "model",
     "model init",
     "model info",
+    "trace",
+    "trace build",
+    "trace check",
+    "trace show",
     "config",
     "config default",
     "config show",
@@ -41,7 +45,14 @@ fn the_short_help_of_every_command_fits_a_page() {
 #[test]
 fn the_help_says_what_it_said() {
     let place = Place::new();
-    for page in ["", "train", "eval", "bench tree"] {
+    for page in [
+        "",
+        "train",
+        "eval",
+        "bench tree",
+        "trace build",
+        "trace check",
+    ] {
         let name = match page {
             "" => "help-pact".to_owned(),
             page => format!("help-{}", page.replace(' ', "-")),
@@ -66,7 +77,10 @@ fn the_examples_of_every_help_page_run() {
     for page in PAGES.iter().chain(&LATER_PAGES) {
         let help = place.pact(&format!("{page} --help")).done();
         let examples = help.split_once("Examples:\n").map(|(_, after)| after);
-        let groups_commands = matches!(*page, "data" | "data make" | "model" | "config" | "bench");
+        let groups_commands = matches!(
+            *page,
+            "data" | "data make" | "trace" | "model" | "config" | "bench"
+        );
         assert_eq!(examples.is_some(), !groups_commands, "`pact {page} --help`");
         for line in examples.unwrap_or_default().lines() {
             let mut shell = std::process::Command::new("sh");

@@ -38,9 +38,11 @@ pub(super) fn solve(problem: &Problem) -> Trace {
     let found = answer.as_deref().unwrap_or_default();
     Trace {
         task: problem.task.id.clone(),
+        source: "planner".to_owned(),
         turns,
         answer_reasoning: format!("Found {found}."),
         answer,
+        ..Trace::default()
     }
 }
 

@@ -7,6 +7,7 @@
 mod config;
 mod expert;
 pub mod lexicon;
+mod planner;
 mod problem;
 mod rows;
 mod suite;

@@ -1,5 +1,6 @@
 //! The turn loop from outside: what a policy sees, and what an episode becomes.
 
+mod best;
 mod endings;
 mod hints;
 mod policies;
