@@ -2,6 +2,7 @@
 //! runs in the order in which they stand here.
 
 mod bench;
+pub(crate) mod study;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ use clap_complete::Shell;
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
 };
+pub(crate) use self::study::Study;
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -50,6 +52,9 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Show a run, or one of its episodes, as text
     Show(Show),
+    /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
+    #[command(long_about = study::about())]
+    Study(Study),
     /// Print a shell's completion script
     #[command(after_long_help = "Examples:\n  pact completions bash > pact.bash")]
     Completions {

@@ -8,6 +8,7 @@ mod eval;
 mod model;
 mod rollout;
 mod show;
+mod study;
 mod train;
 
 use anyhow::Result;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Rollout(arguments) => rollout::run(&arguments),
         Command::Bench(command) => bench::run(&command),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
     }
 }
