@@ -28,7 +28,14 @@ const PAGES: [&str; 21] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 5] = ["train", "model merge", "show", "study", "completions"];
+const LATER_PAGES: [&str; 6] = [
+    "train",
+    "model merge",
+    "show",
+    "compare",
+    "study",
+    "completions",
+];
 
 #[test]
 fn the_short_help_of_every_command_fits_a_page() {
