@@ -167,18 +167,28 @@ pub(crate) struct Ftrl {
 pub(crate) struct Eval {
     /// Evaluate on this many tasks, the first of `data.eval`; 0 is all.
     pub(crate) tasks: usize,
+    /// Tasks of the evaluations before the last step, the first of the last one's; 0 is as many
+    /// as in the last one. Few make learning curves cheap.
+    pub(crate) tasks_between: usize,
     /// Evaluate with the likeliest token always.
     pub(crate) greedy: bool,
     /// Evaluate with tokens drawn as in training.
     pub(crate) sampled: bool,
+    /// Whether evaluations before the last step, too, are made with the likeliest token.
+    pub(crate) greedy_between: bool,
+    /// Whether evaluations before the last step, too, are made with drawn tokens.
+    pub(crate) sampled_between: bool,
 }
 
 impl Default for Eval {
     fn default() -> Self {
         Self {
             tasks: 0,
+            tasks_between: 0,
             greedy: true,
             sampled: true,
+            greedy_between: true,
+            sampled_between: true,
         }
     }
 }
@@ -218,7 +228,23 @@ impl RunConfig {
             let problem = "never ends, expected `world` or `ftrl`";
             return Err(within("data.eval", "stream", problem.to_owned()));
         }
+        self.check_eval()?;
         self.check_train()
+    }
+
+    fn check_eval(&self) -> Result<(), Wrong> {
+        let Eval {
+            tasks,
+            tasks_between,
+            ..
+        } = self.eval;
+        if tasks > 0 && tasks_between > tasks {
+            return Err(Wrong {
+                key: "eval.tasks-between".to_owned(),
+                problem: format!("is {tasks_between}, expected at most `eval.tasks`, {tasks}"),
+            });
+        }
+        Ok(())
     }
 
     fn check_engine(&self) -> Result<(), Wrong> {
@@ -393,6 +419,11 @@ mod tests {
             "model.lora.targets = []",
             "model.lora.targets",
             "is empty, expected the weights that have an adapter",
+        );
+        check(
+            "eval = { tasks = 20, tasks-between = 21 }",
+            "eval.tasks-between",
+            "is 21, expected at most `eval.tasks`, 20",
         );
         check(
             "train.inner-epochs = 0",

@@ -1,6 +1,7 @@
 //! One file for each command: what it reads, what it does, what it prints.
 
 mod bench;
+mod compare;
 mod completions;
 mod config;
 mod data;
@@ -8,6 +9,7 @@ mod eval;
 mod model;
 mod rollout;
 mod show;
+mod study;
 mod trace;
 mod train;
 
@@ -28,6 +30,8 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Rollout(arguments) => rollout::run(&arguments),
         Command::Bench(command) => bench::run(&command),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
     }
 }

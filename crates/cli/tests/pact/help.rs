@@ -1,5 +1,6 @@
 //! The help pages: what they say, and that their examples run.
 
+use super::study::STUDY;
 use super::{Place, QUICK, pact};
 
 const PAGES: [&str; 25] = [
@@ -31,7 +32,14 @@ const PAGES: [&str; 25] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 4] = ["train", "model merge", "show", "completions"];
+const LATER_PAGES: [&str; 6] = [
+    "train",
+    "model merge",
+    "show",
+    "compare",
+    "study",
+    "completions",
+];
 
 #[test]
 fn the_short_help_of_every_command_fits_a_page() {
@@ -66,6 +74,8 @@ fn the_help_says_what_it_said() {
 fn the_examples_of_every_help_page_run() {
     let place = Place::new();
     place.write("runs/quickstart.toml", QUICK);
+    let study = STUDY.replace("run.toml", "runs/quickstart.toml");
+    place.write("study.toml", &study);
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_pact"));
     let folder = folder.parent().expect("the binary lies in a folder");
     let mut path = vec![folder.to_owned()];
