@@ -41,6 +41,14 @@ pub struct Config {
     /// How often a look-up by name answers with an error that names the right key, so that
     /// the call must be made again; in `0..=1`.
     pub error_rate: f64,
+    /// How often a task comes with its trace as a worked example: the conversation holds the
+    /// expert's turns and the request to solve the task again; in `0..=1`. Only what follows is
+    /// the agent's, so that imitation teaches to do as an example did, and not to do it unasked;
+    /// an evaluation shows whether a trace in the context is of use.
+    pub worked: f64,
+    /// The family of tasks that come with a worked example, if it is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worked_family: Option<Family>,
 }
 
 impl Default for Config {
@@ -57,6 +65,8 @@ impl Default for Config {
             providers: 1,
             parameter_names: 1,
             error_rate: 0.1,
+            worked: 0.0,
+            worked_family: None,
         }
     }
 }
@@ -145,6 +155,7 @@ impl Config {
         let shares = [
             ("identifiers", self.identifiers, default.identifiers),
             ("error-rate", self.error_rate, default.error_rate),
+            ("worked", self.worked, default.worked),
         ];
         for (field, found, default) in shares {
             if !(0.0..=1.0).contains(&found) {

@@ -1,7 +1,7 @@
 //! How an expert solves a task: one turn for each depth of its branches, all branches at
 //! once, a call again where a tool asks for another key. Its results are the tools' own.
 
-use episode::{ToolCall, Trace, TraceTurn};
+use episode::{Message, Role, ToolCall, Trace, TraceTurn};
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, Step};
@@ -42,6 +42,26 @@ pub(super) fn solve(problem: &Problem) -> Trace {
         answer_reasoning: format!("Found {found}."),
         answer,
     }
+}
+
+/// A finished trace as the turns of a conversation, and the request to solve its task again.
+pub(super) fn worked_example(trace: &Trace) -> Vec<Message> {
+    let mut messages = Vec::new();
+    for turn in &trace.turns {
+        messages.push(Message {
+            reasoning_content: Some(turn.reasoning.clone()),
+            tool_calls: turn.calls.clone(),
+            ..Message::new(Role::Assistant, "")
+        });
+        let results = turn.results.iter();
+        messages.extend(results.map(|result| Message::new(Role::Tool, result)));
+    }
+    messages.push(Message {
+        reasoning_content: Some(trace.answer_reasoning.clone()),
+        ..Message::new(Role::Assistant, trace.answer.as_deref().unwrap_or_default())
+    });
+    messages.push(Message::new(Role::User, wording::AGAIN));
+    messages
 }
 
 /// One turn that makes `lookups`, each a step and the key to ask it with.
