@@ -69,18 +69,16 @@ fn draw(config: &Config, index: u64) -> (Problem, Trace) {
     if let Err(wrong) = config.check() {
         panic!("a config is checked before it is generated from: {wrong}");
     }
-    // A draw of its own, so that a task is the same with a worked example and without.
+    // Draws of their own, so that a task is the same with a worked example and without.
     let seed = Seed(config.seed).named("worked").child(index);
-    let is_worked = ChaCha8Rng::seed_from_u64(seed.0).random_bool(config.worked);
-    if !is_worked {
-        let problem = problem::draw(config, config.family, index);
-        let trace = expert::solve(&problem);
-        return (problem, trace);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed.0);
+    let (is_other, is_worked) = (rng.random_bool(config.other), rng.random_bool(config.worked));
+    let other = config.other_family.filter(|_| is_other);
+    let mut problem = problem::draw(config, other.unwrap_or(config.family), index);
+    let trace = expert::solve(&problem, config.detours);
+    if is_worked && other == config.other_family {
+        problem.task.messages.extend(expert::worked_example(&trace));
     }
-    let family = config.worked_family.unwrap_or(config.family);
-    let mut problem = problem::draw(config, family, index);
-    let trace = expert::solve(&problem);
-    problem.task.messages.extend(expert::worked_example(&trace));
     (problem, trace)
 }
 
