@@ -128,6 +128,37 @@ fn a_rollout_that_says_what_the_expert_said_has_the_same_tokens() {
 }
 
 #[test]
+fn a_worked_example_may_lack_what_the_tools_returned() {
+    let chat = with(Thinking::Keep, None);
+    let text = |observations| {
+        let worked = chat.worked(&task(), &trace(), observations);
+        let mut worked = worked.expect("a trace in tokens");
+        worked.push_user("Again.").expect("a user's message");
+        chat.decode(worked.context())
+    };
+    assert!(text(true).contains("tool_response"), "{}", text(true));
+    let without = text(false);
+    assert!(!without.contains("tool_response"), "{without}");
+    for kept in ["I add.", "<tool_call>", "Two.", "Again."] {
+        assert!(without.contains(kept), "{without}");
+    }
+}
+
+#[test]
+fn reasoning_can_be_cut_to_its_first_segments() {
+    let chat = with(Thinking::Keep, None);
+    let check = |kept, expected| {
+        assert_eq!(chat.first_segments("One. Two! Three.", kept), expected);
+    };
+    check(0, "");
+    check(1, "One.");
+    check(2, "One. Two!");
+    check(3, "One. Two! Three.");
+    check(9, "One. Two! Three.");
+    assert_eq!(chat.first_segments("", 1), "");
+}
+
+#[test]
 fn a_turn_cut_off_is_ended_by_the_template() {
     let chat = fixture::chat();
     let mut transcript = chat.transcript(&task()).unwrap();

@@ -64,7 +64,10 @@ fn detours_of(
         let mut steps = problem.branches.iter().flatten();
         steps.any(|step| step.tool == tool.name)
     };
-    let others = problem.tools.iter().filter(|tool| tool.by_id == by_id && !is_asked(tool));
+    let others = problem
+        .tools
+        .iter()
+        .filter(|tool| tool.by_id == by_id && !is_asked(tool));
     others
         .filter(|tool| taken(tool))
         .map(|other| {

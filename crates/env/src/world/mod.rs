@@ -73,7 +73,10 @@ fn draw(config: &Config, index: u64) -> (Problem, Trace) {
     // Draws of their own, so that a task is the same with a worked example and without.
     let seed = Seed(config.seed).named("worked").child(index);
     let mut rng = ChaCha8Rng::seed_from_u64(seed.0);
-    let (is_other, is_worked) = (rng.random_bool(config.other), rng.random_bool(config.worked));
+    let (is_other, is_worked) = (
+        rng.random_bool(config.other),
+        rng.random_bool(config.worked),
+    );
     let other = config.other_family.filter(|_| is_other);
     let mut problem = problem::draw(config, other.unwrap_or(config.family), index);
     let trace = expert::solve(&problem, config.detours);

@@ -20,11 +20,12 @@ pub(super) fn plan(task: &Task, toolbox: &Toolbox) -> Option<Trace> {
             steps.push(step(tool, golden)?);
         }
     }
-    Some(expert::solve(&Problem {
+    let problem = Problem {
         task: task.clone(),
         tools: toolbox.tools.clone(),
         branches: into_branches(steps),
-    }))
+    };
+    Some(expert::solve(&problem, 0.0))
 }
 
 /// The look-up that returns `golden`, and the refused key that it stands in for, if any.
