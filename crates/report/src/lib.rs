@@ -5,6 +5,8 @@
 
 mod bootstrap;
 mod comparison;
+mod cost;
+mod curves;
 mod episode_text;
 mod error;
 mod folder;
@@ -14,6 +16,8 @@ mod plot;
 mod power_law;
 mod standing;
 mod standing_page;
+mod study;
+mod study_page;
 mod summary;
 mod table;
 
@@ -23,9 +27,11 @@ pub use episode_text::episode_text;
 pub use error::{Incomparable, ReportError};
 pub use folder::{RecordedEpisode, RunFolder};
 pub use method::{Method, MethodRun};
-pub use plot::{Line, Panel, log_log_svg};
+pub use plot::{Line, Panel, linear_svg, log_log_svg};
 pub use power_law::PowerLaw;
 pub use standing::{Against, Question, Standing, Standings, common_modes};
 pub use standing_page::StandingPage;
+pub use study::{ListedMethod, ListedRun, StudyList};
+pub use study_page::{StudyPage, study_page};
 pub use summary::run_summary;
 pub use table::{Breakdown, SOLVE_METRICS, table};
