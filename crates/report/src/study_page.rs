@@ -232,9 +232,9 @@ impl Chapter<'_> {
             let mut then = Vec::new();
             let mut steps = Vec::new();
             for method in methods {
-                let evaluated = method.evaluated(mode).into_iter();
+                let mut evaluated = method.evaluated(mode).into_iter();
                 let within = |step: &u64| method.cost(*step).processor_seconds <= budget;
-                if let Some(step) = evaluated.filter(within).last() {
+                if let Some(step) = evaluated.rfind(within) {
                     then.push(method.until(step));
                     steps.push((method, step));
                 }
