@@ -121,4 +121,12 @@ pub enum Incomparable {
         /// The methods that there are.
         known: Vec<String>,
     },
+    /// A run whose processor time cannot be known.
+    #[error(
+        "`{}` does not say how many threads it ran on: `engine.threads` is 0\nhint: its config.toml may be given the number that it had", folder.display()
+    )]
+    UnknownThreads {
+        /// The run.
+        folder: PathBuf,
+    },
 }

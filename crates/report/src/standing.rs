@@ -110,7 +110,8 @@ pub fn common_modes(methods: &[Method]) -> Result<Vec<EvaluationMode>, ReportErr
 
 impl Standings {
     /// Answers `question` for every method. Each is set against those called `baselines` by
-    /// pairs of one task and one seed; the intervals are [`Estimate`]'s, over seeds and tasks.
+    /// pairs of one task and one seed, where there are any; the intervals are [`Estimate`]'s,
+    /// over seeds and tasks.
     /// A task without the metric counts as 0, as it does in the evaluations' means.
     pub fn of(
         methods: &[Method],
@@ -133,7 +134,8 @@ impl Standings {
             for other in &scores {
                 let name = other.method.as_str();
                 if name != own.method && baselines.contains(&name) {
-                    against.insert(name.to_owned(), own.against(other)?);
+                    let found = own.against(other);
+                    against.extend(found.map(|found| (name.to_owned(), found)));
                 }
             }
             standings.push(Standing {
@@ -150,6 +152,18 @@ impl Standings {
             left_out,
             methods: standings,
         })
+    }
+
+    /// Refuses a method that has no pair with `baseline`.
+    pub fn check_pairs(&self, baseline: &str) -> Result<(), ReportError> {
+        let mut others = self.methods.iter().filter(|it| it.method != baseline);
+        match others.find(|it| !it.against.contains_key(baseline)) {
+            Some(method) => Err(ReportError::from(Incomparable::NoCommonSeed {
+                method: method.method.clone(),
+                baseline: baseline.to_owned(),
+            })),
+            None => Ok(()),
+        }
     }
 
     /// A method's standing.
@@ -233,7 +247,8 @@ impl Scores {
         Ok(scores)
     }
 
-    fn against(&self, other: &Self) -> Result<Against, Incomparable> {
+    /// `None` where they have no seed in common.
+    fn against(&self, other: &Self) -> Option<Against> {
         let mut against = (Vec::new(), Vec::new());
         for (seed, own) in self.seeds.iter().zip(&self.values) {
             if let Some(place) = other.seeds.iter().position(|it| it == seed) {
@@ -246,10 +261,7 @@ impl Scores {
         }
         let (seeds, differences): (Vec<u64>, Vec<Vec<f64>>) = against;
         if seeds.is_empty() {
-            return Err(Incomparable::NoCommonSeed {
-                method: self.method.clone(),
-                baseline: other.method.clone(),
-            });
+            return None;
         }
         let all = || differences.iter().flatten();
         let wins: f64 = (all())
@@ -259,7 +271,7 @@ impl Scores {
                 _ => 0.5,
             })
             .sum();
-        Ok(Against {
+        Some(Against {
             win_rate: wins / all().count() as f64,
             difference: Estimate::of(&differences),
             seeds,

@@ -66,7 +66,8 @@ pub(super) fn about() -> String {
 Examples:
   pact study study.toml --status
   pact study study.toml --only base
-  pact study study.toml")]
+  pact study study.toml
+  pact study study.toml --report docs")]
 pub(crate) struct Study {
     /// The study, TOML
     pub(crate) study: PathBuf,
@@ -82,4 +83,8 @@ pub(crate) struct Study {
     /// Say what is done instead of doing more
     #[arg(long)]
     pub(crate) status: bool,
+    /// Write the tables and curves of what is done into this folder instead of doing more; a
+    /// study that ends writes them into `report` in its own
+    #[arg(long, value_name = "DIR", conflicts_with = "status")]
+    pub(crate) report: Option<PathBuf>,
 }

@@ -41,12 +41,14 @@ pub(crate) fn run(arguments: &Compare) -> Result<Exit> {
             step: arguments.step,
             scenario: None,
         };
-        Standings::of(&methods, &[baseline], &question)
+        let standings = Standings::of(&methods, &[baseline], &question)?;
+        standings.check_pairs(baseline)?;
+        Ok(standings)
     });
     let page = StandingPage {
         metric: arguments.metric.clone(),
         baseline: baseline.to_owned(),
-        standings: standings.collect::<Result<_, _>>()?,
+        standings: standings.collect::<Result<_, ReportError>>()?,
     };
     super::print(&match (arguments.json, arguments.markdown) {
         (true, _) => format!("{}\n", page.to_json()),

@@ -79,6 +79,14 @@ fn a_study_runs_its_grid_and_leaves_what_is_done_alone() {
     assert_eq!(out("base/seed-1/evaluations.jsonl").lines().count(), 2);
     assert_eq!(out("pact/seed-1/metrics.jsonl").lines().count(), 2);
 
+    let page = out("report/study.md");
+    assert!(page.starts_with("# Two steps of a random model change nothing.\n"));
+    assert!(page.contains("\n| pact | 0.001 | 2 | "), "{page}");
+    assert!(out("report/study-methods.svg").starts_with("<svg "));
+    let elsewhere = place.pact("study study.toml --report docs").done();
+    assert_eq!(elsewhere, "report: docs/study.md\n");
+    assert!(place.read("docs/study.md") == page);
+
     let again = place.pact("study study.toml");
     assert!(!again.stderr.contains("begun"), "{}", again.stderr);
     assert_eq!(again.code, Some(0));
