@@ -168,8 +168,10 @@ impl Batch {
         Ok(Self::of(samples, *recipe))
     }
 
-    /// The batch of these samples.
-    pub fn of(samples: Vec<Sample>, recipe: Recipe) -> Self {
+    /// The batch of these samples, but for those of which nothing is needed: no rollout of
+    /// theirs is kept, and no trace.
+    pub fn of(mut samples: Vec<Sample>, recipe: Recipe) -> Self {
+        samples.retain(|sample| !sample.targets.is_empty());
         let mut batch = Self {
             recipe,
             ..Self::default()

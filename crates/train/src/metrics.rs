@@ -10,7 +10,7 @@ use crate::learner::Update;
 
 /// Every name that a step's line of metrics.jsonl can have beside its suite's own, with what it
 /// is.
-pub const METRICS: [(&str, &str); 48] = [
+pub const METRICS: [(&str, &str); 49] = [
     ("step", "Training steps before this one."),
     (
         "reward",
@@ -29,6 +29,10 @@ pub const METRICS: [(&str, &str); 48] = [
         "2 solved / (calls + sub-answers): mean over rollouts.",
     ),
     ("calls", "Calls of a rollout that were executed."),
+    (
+        "named",
+        "Share of a rollout's calls that name a tool of the task (tool world only).",
+    ),
     (
         "errors",
         "Calls of a rollout that failed: unknown tool, wrong arguments, an exception.",

@@ -353,6 +353,8 @@ mod tests {
                 concurrency: 8,
                 ..rollout::Config::default()
             },
+            reward: env::reward::Config::default(),
+            trace: crate::Trace::default(),
             objective: objective::Config::default(),
             optimizer: OptimizerConfig::default(),
             schedule: Schedule::default(),

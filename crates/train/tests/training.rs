@@ -41,6 +41,8 @@ fn settings(algorithm: Algorithm, steps: u64) -> Settings {
             max_tokens: 512,
             ..rollout::Config::default()
         },
+        reward: env::reward::Config::default(),
+        trace: train::Trace::default(),
         objective: objective::Config {
             algorithm,
             ..objective::Config::default()
@@ -70,6 +72,7 @@ fn parts(settings: Settings, tasks: usize) -> Parts {
     Parts {
         settings,
         model: Model::new(architecture, parameters),
+        reference: None,
         chat,
         source: Source::fixed(Arc::new(world.suite), world.traces, false),
         companions: Vec::new(),
@@ -179,7 +182,7 @@ fn parts_with_adapter(settings: Settings) -> Parts {
 #[test]
 fn an_adapter_learns_while_the_weights_stand_still_and_resumes_to_the_last_bit() {
     let run = |steps| {
-        let mut settings = settings(Algorithm::Sft, steps);
+        let mut settings = settings(Algorithm::ComponentSft, steps);
         settings.optimizer.learning_rate = 2e-2;
         settings
     };
@@ -269,5 +272,88 @@ fn several_updates_on_a_batch_take_the_old_logprobs_from_before_the_first() {
     let mut one = settings(Algorithm::Grpo, 2);
     one.optimizer.learning_rate = 0.0;
     let single = begin(once.path(), one, 5).step().expect("a step").update;
-    assert_eq!(report.update.sampled_tokens, 3 * single.sampled_tokens);
+    assert_eq!(report.update.sampled_tokens(), 3 * single.sampled_tokens());
+    assert_eq!(report.update.epochs.len(), 3);
+}
+
+/// Every algorithm takes two steps on a few tasks, and everything that it writes down is
+/// explained.
+#[test]
+fn every_algorithm_takes_its_steps_and_explains_its_numbers() {
+    for algorithm in Algorithm::ALL {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(algorithm, 2);
+        settings.train.inner_epochs = 2;
+        settings.objective.resample.rounds = 2;
+        settings.objective.kl.weight = algorithm.samples().then_some(0.01);
+        let mut trainer = begin(folder.path(), settings, 5);
+        for _ in 0..2 {
+            let report = trainer.step().expect("a step");
+            assert!(report.update.applied, "{}", algorithm.name());
+        }
+        for line in read(folder.path(), "metrics.jsonl").lines() {
+            let line: std::collections::BTreeMap<String, f64> =
+                serde_json::from_str(line).expect("a flat object of numbers");
+            for name in line.keys() {
+                assert!(train::describe(name).is_some(), "`{name}` has no text");
+            }
+            assert_eq!(line.contains_key("kl"), line.contains_key("reward"));
+        }
+    }
+}
+
+#[test]
+fn an_algorithm_that_imitates_begins_where_another_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = settings(Algorithm::MatchTir, 3);
+    settings.objective.sft_first_steps = 2;
+    let mut trainer = begin(folder.path(), settings, 5);
+    let rewards: Vec<_> = (0..3)
+        .map(|_| trainer.step().expect("a step").metrics.get("reward"))
+        .collect();
+    assert_eq!((rewards[0], rewards[1]), (None, None));
+    assert!(rewards[2].is_some());
+}
+
+#[test]
+fn a_task_without_a_trace_stops_the_run_or_is_anchored() {
+    use train::Missing;
+    let parts_of = |algorithm, missing| {
+        let mut settings = settings(algorithm, 1);
+        settings.trace.missing = missing;
+        let mut parts = parts(settings, 5);
+        let mut world = world(5);
+        world.traces.truncate(3);
+        parts.source = Source::fixed(
+            Arc::new(world.suite),
+            world.traces,
+            missing == Missing::Drop,
+        );
+        parts
+    };
+    let error = |algorithm, missing| match parts_of(algorithm, missing).check() {
+        Ok(()) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(
+        error(Algorithm::Pact, Missing::Error),
+        "2 of 5 tasks have no finished expert trace, which `pact` needs\n\
+         hint: `--set trace.missing=anchor` scores their rollouts under the prompt alone, \
+         `--set trace.missing=drop` leaves these tasks out"
+    );
+    assert_eq!(error(Algorithm::Pact, Missing::Anchor), "");
+    assert_eq!(error(Algorithm::Pact, Missing::Drop), "");
+    assert_eq!(error(Algorithm::Grpo, Missing::Error), "");
+    for algorithm in [Algorithm::Sft, Algorithm::ToolRl, Algorithm::MatchTir] {
+        let problem = error(algorithm, Missing::Anchor);
+        assert!(problem.contains("trace.missing=drop"), "{problem}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = RunFolder::create(folder.path(), "").expect("a new folder");
+    let mut parts = parts_of(Algorithm::Pact, Missing::Anchor);
+    parts.settings.train.prompts_per_step = 5;
+    parts.settings.objective.anchor = 0.0;
+    let mut trainer = Trainer::new(parts, folder).expect("parts that fit");
+    let report = trainer.step().expect("a step");
+    assert_eq!(report.metrics.get("anchored"), Some(0.4));
 }
