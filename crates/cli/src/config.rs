@@ -238,6 +238,7 @@ impl RunConfig {
             self.check_train(),
             self.check_trace(),
             self.check_reward(),
+            self.check_eval(),
         ];
         wrongs.extend(checks.into_iter().filter_map(Result::err));
         if matches!(self.data.eval, Source::Stream(_)) {
@@ -282,6 +283,15 @@ impl RunConfig {
             let problem = "has no reward for each turn, which `objective.algorithm = \
                            \"match-tir\"` needs, expected `match-tir` or `ftrl`";
             return Err(within("reward", "kind", problem.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_eval(&self) -> Result<(), Wrong> {
+        let (all, between) = (self.eval.tasks, self.eval.tasks_between);
+        if all > 0 && between > all {
+            let problem = format!("is {between}, expected at most `eval.tasks`, {all}");
+            return Err(within("eval", "tasks-between", problem));
         }
         Ok(())
     }

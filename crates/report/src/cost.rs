@@ -14,7 +14,8 @@ pub(crate) struct Cost {
     pub(crate) wall_seconds: f64,
     /// These times the run's threads.
     pub(crate) processor_seconds: f64,
-    /// Tokens that the policy sampled in training rollouts.
+    /// Tokens that the policy sampled in training rollouts. Groups that a step rolled out and
+    /// left out are not recorded: their episodes count as long as the step's others.
     pub(crate) sampled_tokens: f64,
     /// Tokens that carried loss: sampled ones and those of traces, counted once an update.
     pub(crate) trained_tokens: f64,
@@ -62,11 +63,11 @@ impl Costs {
             return Err(Incomparable::UnknownThreads { folder }.into());
         }
         let prompts = number("train", "prompts-per-step").unwrap_or(0);
-        let episodes = (prompts * number("rollout", "group-size").unwrap_or(0)) as f64;
+        let group = number("rollout", "group-size").unwrap_or(0) as f64;
         let mut total = Cost::default();
         let mut totals = vec![total];
         for metrics in run.metrics()? {
-            total = total.plus(of_step(&metrics, threads, episodes));
+            total = total.plus(of_step(&metrics, threads, prompts as f64, group));
             totals.push(total);
         }
         Ok(Self(totals))
@@ -89,15 +90,14 @@ impl Costs {
     }
 }
 
-/// `episodes` is how many a step has where its metrics do not say it.
-fn of_step(metrics: &Map<String, Value>, threads: f64, episodes: f64) -> Cost {
-    let number = |name: &str| metrics.get(name).and_then(Value::as_f64);
-    let or_zero = |name: &str| number(name).unwrap_or(0.0);
+/// Of a step with so many `prompts`, each with a `group` of so many episodes.
+fn of_step(metrics: &Map<String, Value>, threads: f64, prompts: f64, group: f64) -> Cost {
+    let or_zero = |name: &str| metrics.get(name).and_then(Value::as_f64).unwrap_or(0.0);
     let wall_seconds = or_zero("seconds-rollout") + or_zero("seconds-learn");
     Cost {
         wall_seconds,
         processor_seconds: wall_seconds * threads,
-        sampled_tokens: or_zero("episode-tokens") * number("episodes").unwrap_or(episodes),
+        sampled_tokens: or_zero("episode-tokens") * group * (prompts + or_zero("dropped-groups")),
         trained_tokens: or_zero("sampled-tokens") + or_zero("target-tokens"),
     }
 }
@@ -127,7 +127,7 @@ mod tests {
             "metrics.jsonl",
             "{\"step\":0,\"seconds-rollout\":1.0,\"seconds-learn\":0.5,\"episode-tokens\":10.0,\
              \"sampled-tokens\":60,\"target-tokens\":7}\n\
-             {\"step\":1,\"seconds-learn\":0.5,\"episode-tokens\":10.0,\"episodes\":24,\
+             {\"step\":1,\"seconds-learn\":0.5,\"episode-tokens\":10.0,\"dropped-groups\":3,\
              \"sampled-tokens\":1,\"target-tokens\":1}\n",
         );
         let costs = Costs::read(folder.path()).unwrap();
