@@ -119,7 +119,7 @@ pub struct HintOdds {
 pub struct RolloutCounts {
     /// Sampled tokens, those of advantage 0 included.
     pub tokens: usize,
-    /// Rollouts with at least one such token.
+    /// Rollouts that are not left out, those without a token included.
     pub rollouts: usize,
 }
 

@@ -61,8 +61,10 @@ pub struct Rollouts {
     pub advantages: Vec<f32>,
     /// Log-probability when sampled, under the prompt alone.
     pub sampled: Vec<f32>,
-    /// Each episode's tokens among these.
+    /// Each episode's tokens among these, of those that have any.
     pub episodes: Vec<Range<usize>>,
+    /// Episodes that are not left out, those without a token included.
+    pub count: usize,
     /// Whether they are scored under the trace.
     pub conditioned: bool,
     /// Place of each token under the trace, where a teacher scores it there; else empty.
@@ -170,8 +172,7 @@ impl Batch {
 
     /// The batch of these samples, but for those of which nothing is needed: no rollout of
     /// theirs is kept, and no trace.
-    pub fn of(mut samples: Vec<Sample>, recipe: Recipe) -> Self {
-        samples.retain(|sample| !sample.targets.is_empty());
+    pub fn of(samples: Vec<Sample>, recipe: Recipe) -> Self {
         let mut batch = Self {
             recipe,
             ..Self::default()
@@ -179,11 +180,11 @@ impl Batch {
         for sample in &samples {
             let off_policy = sample.off_policy.places.len();
             batch.rollout_counts.tokens += sample.rollouts.places.len() + off_policy;
-            batch.rollout_counts.rollouts +=
-                sample.rollouts.episodes.len() + usize::from(off_policy > 0);
+            batch.rollout_counts.rollouts += sample.rollouts.count + usize::from(off_policy > 0);
             batch.target_counts += TargetCounts::of(&sample.imitation.tokens);
         }
         batch.samples = samples;
+        batch.samples.retain(|sample| !sample.targets.is_empty());
         batch
     }
 }
@@ -302,6 +303,7 @@ impl Sequences<'_> {
             let Some(advantages) = advantages else {
                 continue;
             };
+            self.sample.rollouts.count += 1;
             let mut advantages = advantages.iter();
             for segment in &episode.segments {
                 let prompt = context.map_or(0, |_| episode.prompt_tokens);

@@ -265,6 +265,7 @@ fn sample(group: &[Vec<u32>], context: usize) -> Sample {
     targets.dedup();
     let mut rollouts = Rollouts {
         conditioned: true,
+        count: group.len(),
         ..Rollouts::default()
     };
     for (i, path) in paths.iter().enumerate() {
