@@ -417,6 +417,7 @@ mod tests {
             }],
             answer_reasoning: "Found Ralzon and Tarlim.".into(),
             answer: Some("Ralzon and Tarlim".into()),
+            ..Trace::default()
         };
         let chat = chat();
         let transcript = chat.expert(&task, &trace).expect("the template renders");

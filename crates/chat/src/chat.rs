@@ -115,6 +115,16 @@ impl Chat {
     /// the expert wrote what the policy would have. Where the trace has no answer it ends
     /// with a generation prompt, which [`Transcript::push_user`] takes back.
     pub fn expert(&self, task: &Task, trace: &Trace) -> Result<Transcript<'_>, ChatError> {
+        self.worked(task, trace, true)
+    }
+
+    /// The same without what the tools returned, if not `observations`.
+    pub fn worked(
+        &self,
+        task: &Task,
+        trace: &Trace,
+        observations: bool,
+    ) -> Result<Transcript<'_>, ChatError> {
         let mut transcript = self.transcript(task)?;
         for (number, turn) in trace.turns.iter().enumerate() {
             if turn.calls.len() != turn.results.len() {
@@ -126,12 +136,23 @@ impl Chat {
                 });
             }
             transcript.push_expert_turn(&turn.reasoning, &turn.calls, "")?;
-            transcript.push_observations(&turn.results)?;
+            let results: &[String] = if observations { &turn.results } else { &[] };
+            transcript.push_observations(results)?;
         }
         if let Some(answer) = &trace.answer {
             transcript.push_expert_turn(&trace.answer_reasoning, &[], answer)?;
         }
         Ok(transcript)
+    }
+
+    /// The first `kept` semantic segments of a turn's reasoning, as text.
+    pub fn first_segments<'a>(&self, reasoning: &'a str, kept: usize) -> &'a str {
+        let cuts = reasoning::cuts(reasoning.as_bytes());
+        let end = match kept {
+            0 => 0,
+            kept => cuts.get(kept - 1).copied().unwrap_or(reasoning.len()),
+        };
+        reasoning[..end].trim_end()
     }
 
     /// Cuts reasoning into semantic segments, which end at blank lines, else at the ends of

@@ -49,6 +49,11 @@ pub enum ChatError {
     /// The chat template does not parse, or refused a conversation.
     #[error("chat template: {0}")]
     Template(String),
+    /// The template of a trace's text does not parse, or asks for what a trace has not.
+    #[error(
+        "`trace.template`: {0}\nhint: it sees `turns` (each with `reasoning`, `calls` and `results`), `answer_reasoning` and `answer`"
+    )]
+    TraceTemplate(String),
     /// The template does not print turns in a way that allows to append to them.
     #[error("chat template: {0}, so turns cannot be appended to a conversation")]
     Layout(String),

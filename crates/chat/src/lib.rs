@@ -11,12 +11,15 @@ pub mod fixture;
 mod layout;
 mod python_json;
 mod reasoning;
+mod retell;
 mod template;
 mod tokenizer;
+mod trace_text;
 mod transcript;
 mod turn;
 
 pub use chat::Chat;
 pub use config::{Config, Thinking};
 pub use error::ChatError;
+pub use trace_text::{TRACE_TEMPLATE, trace_text};
 pub use transcript::{ParsedTurn, Transcript};

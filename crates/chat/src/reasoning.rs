@@ -16,7 +16,7 @@ pub(crate) fn cuts(bytes: &[u8]) -> Vec<usize> {
 }
 
 /// What lies between the tags, if any, without the white space around it.
-fn without_tags(bytes: &[u8]) -> std::ops::Range<usize> {
+pub(crate) fn without_tags(bytes: &[u8]) -> std::ops::Range<usize> {
     let opening = if bytes.starts_with(THINK.as_bytes()) {
         THINK.len()
     } else {

@@ -26,17 +26,7 @@ impl Template {
         variables: &Map<String, Value>,
         today: Date,
     ) -> Result<Self, ChatError> {
-        let mut environment = Environment::new();
-        environment.set_syntax(
-            SyntaxConfig::builder()
-                .trim_blocks(true)
-                .lstrip_blocks(true)
-                .build()
-                .map_err(described)?,
-        );
-        environment
-            .set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", tojson);
+        let mut environment = environment()?;
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", move |format: &str| today.format(format));
         for (name, value) in variables {
@@ -71,6 +61,21 @@ impl Template {
             .and_then(|template| template.render(variables))
             .map_err(described)
     }
+}
+
+/// What every template of ours finds: Hugging Face's white space, Python's methods, its JSON.
+pub(crate) fn environment() -> Result<Environment<'static>, ChatError> {
+    let mut environment = Environment::new();
+    environment.set_syntax(
+        SyntaxConfig::builder()
+            .trim_blocks(true)
+            .lstrip_blocks(true)
+            .build()
+            .map_err(described)?,
+    );
+    environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    environment.add_filter("tojson", tojson);
+    Ok(environment)
 }
 
 fn raise_exception(message: String) -> Result<Jinja, Error> {

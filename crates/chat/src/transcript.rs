@@ -20,6 +20,9 @@ pub struct ParsedTurn {
     pub end: usize,
     /// The sampled tokens as text, special tokens included.
     pub text: String,
+    /// What it says outside its reasoning and its calls, without white space around and
+    /// without the stop token; U+FFFD where its bytes are not UTF-8.
+    pub content: String,
     /// The calls that could be read, in order.
     pub calls: Vec<ToolCall>,
     /// The calls that could not.
@@ -107,11 +110,8 @@ impl Transcript<'_> {
         let stop = tokens.last().filter(is_stop).copied();
         let said = &tokens[..tokens.len() - usize::from(stop.is_some())];
 
-        let reading = turn::read(
-            &tokenizer.concat(said),
-            self.chat.layout.opens_thinking,
-            cut_off,
-        );
+        let bytes = tokenizer.concat(said);
+        let reading = turn::read(&bytes, self.chat.layout.opens_thinking, cut_off);
         let lengths = said.iter().map(|&token| tokenizer.bytes(token).len());
         let mut parts = reading.parts_of_tokens(lengths);
         parts.extend(stop.map(|_| reading.stop_part()));
@@ -128,6 +128,7 @@ impl Transcript<'_> {
             start,
             end: start + tokens.len(),
             text: self.chat.decode(tokens),
+            content: reading.content(&bytes),
             calls: reading.calls,
             failures: reading.failures,
         })
@@ -142,6 +143,18 @@ impl Transcript<'_> {
     ) -> Result<(), ChatError> {
         let tokens = self.chat.expert_turn(reasoning, calls, answer)?;
         self.push_turn(&tokens, &vec![0.0; tokens.len()], false)?;
+        Ok(())
+    }
+
+    /// Appends what the expert wrote as a hint: the same tokens, given rather than sampled, so
+    /// that nothing of it is the policy's.
+    pub fn push_hint_turn(&mut self, reasoning: &str, calls: &[ToolCall]) -> Result<(), ChatError> {
+        let start = self.context().len();
+        self.push_expert_turn(reasoning, calls, "")?;
+        let last = self.segments.len() - 1;
+        let segment = &mut self.segments[last];
+        segment.authors[start..].fill(Author::Template);
+        segment.parts[start..].fill(Part::Context);
         Ok(())
     }
 

@@ -70,6 +70,19 @@ impl Reading {
             .collect()
     }
 
+    /// What the bytes that were read say outside reasoning and calls.
+    pub(crate) fn content(&self, bytes: &[u8]) -> String {
+        let mut start = 0;
+        let mut content = Vec::new();
+        for &(end, part) in &self.parts {
+            if part == Part::Answer {
+                content.extend_from_slice(&bytes[start..end]);
+            }
+            start = end;
+        }
+        String::from_utf8_lossy(&content).trim().to_owned()
+    }
+
     /// The part of the token that ends the turn.
     pub(crate) fn stop_part(&self) -> Part {
         if self.has_call {
@@ -304,6 +317,30 @@ mod tests {
         check("<tool_call></tool_call>\n", false, &"C".repeat(24));
         check("x\n<tool_call>", false, "AACCCCCCCCCCC");
         check("", false, "");
+    }
+
+    #[test]
+    fn content_is_what_is_neither_reasoning_nor_a_call() {
+        let check = |text: &str, thinking: bool, expected: &str| {
+            let bytes = text.as_bytes();
+            assert_eq!(
+                read(bytes, thinking, false).content(bytes),
+                expected,
+                "{text}"
+            );
+        };
+        check("<think>a</think>\n\n It is b.\n", false, "It is b.");
+        check("a</think>b", true, "b");
+        check(
+            "a\n<tool_call>{}</tool_call>\nb<think>c</think>d",
+            false,
+            "a\n\nbd",
+        );
+        check("<tool_call>{}</tool_call>\n<tool_call>", false, "");
+        check("<think>a", false, "");
+        check("", false, "");
+        let bytes = b"caf\xc3";
+        assert_eq!(read(bytes, false, false).content(bytes), "caf\u{fffd}");
     }
 
     fn json_value() -> impl Strategy<Value = Value> {

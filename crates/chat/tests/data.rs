@@ -180,10 +180,10 @@ fn trace_of(row: &Value) -> Option<(Task, Trace, Vec<Message>)> {
         answer: None,
     };
     let trace = Trace {
-        task: String::new(),
         turns,
         answer_reasoning: "Done. It is so.".to_owned(),
         answer: Some("42".to_owned()),
+        ..Trace::default()
     };
     let complete = |turn: &TraceTurn| turn.calls.len() == turn.results.len();
     trace

@@ -34,8 +34,8 @@ fn trace() -> Trace {
             calls: vec![add(), add()],
             results: vec!["2".to_owned(), "user".to_owned()],
         }],
-        answer_reasoning: String::new(),
         answer: Some("Two.".to_owned()),
+        ..Trace::default()
     }
 }
 
@@ -125,6 +125,37 @@ fn a_rollout_that_says_what_the_expert_said_has_the_same_tokens() {
     say(&mut rollout, &chat, "Two.<|im_end|>");
     assert_eq!(rollout.context(), expert.context());
     assert_eq!(rollout.segments()[0].parts, expert.segments()[0].parts);
+}
+
+#[test]
+fn a_worked_example_may_lack_what_the_tools_returned() {
+    let chat = with(Thinking::Keep, None);
+    let text = |observations| {
+        let worked = chat.worked(&task(), &trace(), observations);
+        let mut worked = worked.expect("a trace in tokens");
+        worked.push_user("Again.").expect("a user's message");
+        chat.decode(worked.context())
+    };
+    assert!(text(true).contains("tool_response"), "{}", text(true));
+    let without = text(false);
+    assert!(!without.contains("tool_response"), "{without}");
+    for kept in ["I add.", "<tool_call>", "Two.", "Again."] {
+        assert!(without.contains(kept), "{without}");
+    }
+}
+
+#[test]
+fn reasoning_can_be_cut_to_its_first_segments() {
+    let chat = with(Thinking::Keep, None);
+    let check = |kept, expected| {
+        assert_eq!(chat.first_segments("One. Two! Three.", kept), expected);
+    };
+    check(0, "");
+    check(1, "One.");
+    check(2, "One. Two!");
+    check(3, "One. Two! Three.");
+    check(9, "One. Two! Three.");
+    assert_eq!(chat.first_segments("", 1), "");
 }
 
 #[test]
@@ -399,6 +430,28 @@ fn reasoning_is_cut_at_tokens() {
         .map(|range| chat.decode(&segment.tokens[range]))
         .collect();
     assert_eq!(texts, ["<think>\nOne. \n\n", "Two.\nThree\n</think>"]);
+}
+
+#[test]
+fn an_experts_reasoning_comes_turn_by_turn_in_the_segments_that_are_taught() {
+    let expert = Trace {
+        answer_reasoning: "One.\n\nTwo. Three.".to_owned(),
+        ..trace()
+    };
+    for thinking in [Thinking::Keep, Thinking::Strip] {
+        let chat = with(thinking, None);
+        let turns = chat.expert_reasoning(&task(), &expert).unwrap();
+        let answer = vec![
+            "<think>\nOne.\n\n".to_owned(),
+            "Two. Three.\n</think>".to_owned(),
+        ];
+        assert_eq!(
+            turns,
+            [vec!["<think>\nI add.\n</think>".to_owned()], answer]
+        );
+    }
+    let turns = fixture::chat().expert_reasoning(&task(), &trace()).unwrap();
+    assert_eq!(turns[1], [] as [String; 0]);
 }
 
 /// What may happen in an episode.

@@ -2,14 +2,20 @@
 //! runs in the order in which they stand here.
 
 mod bench;
+pub(crate) mod study;
+mod trace;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
+};
+pub(crate) use self::study::Study;
+pub(crate) use self::trace::{
+    TraceBuild, TraceCheck, TraceCommand, TraceShow, TraceSource, TraceSubject,
 };
 use crate::config::Preset;
 
@@ -33,6 +39,9 @@ pub(crate) enum Command {
     /// Make and check files of tasks
     #[command(subcommand)]
     Data(DataCommand),
+    /// Make, verify and show expert traces
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// Make, merge and describe model folders
     #[command(subcommand)]
     Model(ModelCommand),
@@ -50,6 +59,11 @@ pub(crate) enum Command {
     Bench(BenchCommand),
     /// Show a run, or one of its episodes, as text
     Show(Show),
+    /// Compare runs of several methods: how each scores, by how much more, and how sure that is
+    Compare(Compare),
+    /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
+    #[command(long_about = study::about())]
+    Study(Study),
     /// Print a shell's completion script
     #[command(after_long_help = "Examples:\n  pact completions bash > pact.bash")]
     Completions {
@@ -184,6 +198,80 @@ pub(crate) struct Show {
     /// The tokenizer's folder [default: the run's, else pact's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact compare out lora
+  pact compare before=out after=lora --metric solve-r --mode greedy --json
+  pact compare before=out after=lora --baseline after --markdown
+  pact compare before=out after=lora --require-better after=-100")]
+pub(crate) struct Compare {
+    /// Folders of runs, two methods or more. Runs of one NAME are of one method; without a NAME
+    /// those are whose configs differ in nothing but the seed
+    #[arg(required = true, value_name = "[NAME=]RUN", value_parser = parse_run)]
+    pub(crate) runs: Vec<NamedRun>,
+    /// The metric, by the suite's name
+    #[arg(long, default_value = "solve-f1")]
+    pub(crate) metric: String,
+    /// How the evaluations chose their tokens [default: both]
+    #[arg(long)]
+    pub(crate) mode: Option<Mode>,
+    /// The evaluations after this step [default: each run's last]
+    #[arg(long, value_name = "N")]
+    pub(crate) step: Option<u64>,
+    /// The method that the others are compared with [default: the first]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) baseline: Option<String>,
+    /// End with exit code 3 unless the whole interval of this method's difference to the baseline
+    /// lies above MARGIN, in percent points [default: 0]
+    #[arg(long, value_name = "NAME[=MARGIN]")]
+    pub(crate) require_better: Vec<String>,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the table as Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) markdown: bool,
+}
+
+/// A run, and the method that it is of if that is said.
+#[derive(Clone, Debug)]
+pub(crate) struct NamedRun {
+    pub(crate) method: Option<String>,
+    pub(crate) folder: PathBuf,
+}
+
+/// A folder that is there is not taken for a name and a folder, whatever is in its name.
+fn parse_run(text: &str) -> Result<NamedRun, String> {
+    let named = || text.rsplit_once('=').filter(|(name, _)| !name.is_empty());
+    let (method, folder) = match named() {
+        Some((name, folder)) if !Path::new(text).exists() => (Some(name.to_owned()), folder),
+        _ => (None, text),
+    };
+    Ok(NamedRun {
+        method,
+        folder: folder.into(),
+    })
+}
+
+/// How evaluations choose their tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Always the likeliest
+    Greedy,
+    /// Drawn as in training
+    Sampled,
+}
+
+impl From<Mode> for episode::EvaluationMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Greedy => Self::Greedy,
+            Mode::Sampled => Self::Sampled,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use env::world;
+use env::{reward, world};
+use objective::Algorithm;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what a run does.
@@ -26,8 +27,13 @@ pub(crate) struct RunConfig {
     pub(crate) chat: chat::Config,
     /// How episodes are rolled out, in training and in evaluation.
     pub(crate) rollout: rollout::Config,
+    /// What an episode is worth to training. Evaluations report the suite's own metrics.
+    pub(crate) reward: reward::Config,
     /// What to push on, and how hard.
     pub(crate) objective: objective::Config,
+    /// The expert trace in the context of rollouts that are scored under it.
+    #[serde(alias = "traces")]
+    pub(crate) trace: train::Trace,
     /// The step from a gradient.
     pub(crate) optimizer: model::OptimizerConfig,
     /// How the learning rate changes over the run.
@@ -87,6 +93,10 @@ pub(crate) struct Model {
     /// `path` may be such a folder too, if its base can be found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) adapter: Option<PathBuf>,
+    /// A model folder that training is pulled towards where `objective.kl.weight` is more than
+    /// 0. Not set: the policy that the run begins with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<PathBuf>,
     /// A fresh LoRA adapter to train on the weights of `path`, which then stand still.
     pub(crate) lora: model::LoraConfig,
 }
@@ -167,18 +177,28 @@ pub(crate) struct Ftrl {
 pub(crate) struct Eval {
     /// Evaluate on this many tasks, the first of `data.eval`; 0 is all.
     pub(crate) tasks: usize,
+    /// Tasks of the evaluations before the last step, the first of the last one's; 0 is as many
+    /// as in the last one. Few make learning curves cheap.
+    pub(crate) tasks_between: usize,
     /// Evaluate with the likeliest token always.
     pub(crate) greedy: bool,
     /// Evaluate with tokens drawn as in training.
     pub(crate) sampled: bool,
+    /// Whether evaluations before the last step, too, are made with the likeliest token.
+    pub(crate) greedy_between: bool,
+    /// Whether evaluations before the last step, too, are made with drawn tokens.
+    pub(crate) sampled_between: bool,
 }
 
 impl Default for Eval {
     fn default() -> Self {
         Self {
             tasks: 0,
+            tasks_between: 0,
             greedy: true,
             sampled: true,
+            greedy_between: true,
+            sampled_between: true,
         }
     }
 }
@@ -193,32 +213,77 @@ pub(crate) struct Wrong {
 }
 
 impl RunConfig {
-    /// Refuses values that no run can mean.
-    pub(crate) fn check(&self) -> Result<(), Wrong> {
-        let within = |table: &str, field: &str, problem: String| Wrong {
-            key: format!("{table}.{field}"),
-            problem,
-        };
+    /// Refuses values that no run can mean, and switches that contradict each other, all at once.
+    pub(crate) fn check(&self) -> Result<(), Vec<Wrong>> {
+        let mut wrongs = Vec::new();
         if let Err(error) = self.rollout.check() {
             let problem = format!("is {}, expected {}", error.value, error.expected);
-            return Err(within("rollout", error.field, problem));
+            wrongs.push(within("rollout", error.field, problem));
         }
-        if let Err(error) = self.objective.check() {
+        if let Err(error) = self.reward.check() {
             let problem = format!("is {}, expected {}", error.value, error.expected);
-            return Err(within("objective", error.field, problem));
+            wrongs.push(within("reward", error.field, problem));
+        }
+        for error in self.objective.check().err().unwrap_or_default() {
+            wrongs.push(within("objective", error.field, error.problem));
         }
         if let Err(error) = self.optimizer.check() {
-            return Err(in_message("optimizer", &error.to_string()));
+            wrongs.push(in_message("optimizer", &error.to_string()));
         }
-        self.check_engine()?;
-        self.check_model()?;
-        self.check_source("data.train", &self.data.train)?;
-        self.check_source("data.eval", &self.data.eval)?;
+        let checks = [
+            self.check_engine(),
+            self.check_model(),
+            self.check_source("data.train", &self.data.train),
+            self.check_source("data.eval", &self.data.eval),
+            self.check_train(),
+            self.check_trace(),
+            self.check_reward(),
+        ];
+        wrongs.extend(checks.into_iter().filter_map(Result::err));
         if matches!(self.data.eval, Source::Stream(_)) {
             let problem = "never ends, expected `world` or `ftrl`";
-            return Err(within("data.eval", "stream", problem.to_owned()));
+            wrongs.push(within("data.eval", "stream", problem.to_owned()));
         }
-        self.check_train()
+        match wrongs.is_empty() {
+            true => Ok(()),
+            false => Err(wrongs),
+        }
+    }
+
+    fn check_trace(&self) -> Result<(), Wrong> {
+        let (trace, default) = (&self.trace, train::Trace::default());
+        let algorithm = self.objective.algorithm;
+        let unread = format!(
+            "is set, but `objective.algorithm = \"{}\"` scores nothing under a trace",
+            algorithm.name()
+        );
+        let shown = |it: &train::Trace| (it.place, it.observations, it.reasoning);
+        let scores = [Algorithm::Pact, Algorithm::SelfDistillation].contains(&algorithm);
+        if shown(trace) != shown(&default) && !scores {
+            let fields = [
+                ("place", trace.place != default.place),
+                ("observations", !trace.observations),
+                ("reasoning", !trace.reasoning),
+            ];
+            let field = fields.into_iter().find(|(_, differs)| *differs);
+            return Err(within("trace", field.map_or("place", |it| it.0), unread));
+        }
+        if trace.template.is_some() && trace.place == train::Place::Turns {
+            let problem = "is set, but `trace.place = \"turns\"` prints no text, expected \
+                           `system` or `user`";
+            return Err(within("trace", "template", problem.to_owned()));
+        }
+        Ok(())
+    }
+
+    fn check_reward(&self) -> Result<(), Wrong> {
+        let is_told_by_turns = self.reward.kind.is_none_or(|kind| kind.has_turn_rewards());
+        if self.objective.algorithm == Algorithm::MatchTir && !is_told_by_turns {
+            let problem = "has no reward for each turn, which `objective.algorithm = \
+                           \"match-tir\"` needs, expected `match-tir` or `ftrl`";
+            return Err(within("reward", "kind", problem.to_owned()));
+        }
+        Ok(())
     }
 
     fn check_engine(&self) -> Result<(), Wrong> {
@@ -318,6 +383,13 @@ impl RunConfig {
     }
 }
 
+fn within(table: &str, field: &str, problem: String) -> Wrong {
+    Wrong {
+        key: format!("{table}.{field}"),
+        problem,
+    }
+}
+
 /// A crate's message that names its own field first between backticks: "`eps` is -1, …".
 fn in_message(table: &str, message: &str) -> Wrong {
     let mut parts = message.splitn(3, '`').skip(1);
@@ -341,7 +413,8 @@ mod tests {
     fn a_value_that_makes_no_sense_is_named_from_the_top() {
         let check = |text: &str, key: &str, problem: &str| {
             let config: RunConfig = toml::from_str(text).expect("known keys");
-            let wrong = config.check().expect_err(text);
+            let wrongs = config.check().expect_err(text);
+            let wrong = &wrongs[0];
             assert_eq!((wrong.key.as_str(), wrong.problem.as_str()), (key, problem));
         };
         check(
@@ -393,6 +466,11 @@ mod tests {
             "model.lora.targets = []",
             "model.lora.targets",
             "is empty, expected the weights that have an adapter",
+        );
+        check(
+            "eval = { tasks = 20, tasks-between = 21 }",
+            "eval.tasks-between",
+            "is 21, expected at most `eval.tasks`, 20",
         );
         check(
             "train.inner-epochs = 0",

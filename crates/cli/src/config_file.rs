@@ -24,9 +24,12 @@ pub(crate) fn read(file: Option<&Path>, sets: &[String]) -> Result<RunConfig, Us
     let origin = Origin { file, text: &text };
     let config: RunConfig = origin.parse()?;
     let config = with_sets(config, &text, sets)?;
-    config
-        .check()
-        .map_err(|wrong| origin.refuse(&wrong, sets))?;
+    config.check().map_err(|wrongs| {
+        let lines: Vec<String> = (wrongs.iter())
+            .map(|wrong| origin.refuse(wrong, sets))
+            .collect();
+        UsageError(lines.join("\n"))
+    })?;
     Ok(config)
 }
 
@@ -114,7 +117,7 @@ impl Origin<'_> {
     }
 
     /// The error of a value that was read and makes no sense.
-    fn refuse(&self, wrong: &Wrong, sets: &[String]) -> UsageError {
+    fn refuse(&self, wrong: &Wrong, sets: &[String]) -> String {
         let is_key = |set: &&String| {
             set.split_once('=')
                 .is_some_and(|(key, _)| key.trim() == wrong.key)
@@ -123,7 +126,7 @@ impl Origin<'_> {
             Some(set) => format!("`--set {set}`"),
             None => self.place(span_of(self.text, &wrong.key)),
         };
-        UsageError(format!("{place}: `{}` {}", wrong.key, wrong.problem))
+        format!("{place}: `{}` {}", wrong.key, wrong.problem)
     }
 
     fn place(&self, span: Option<Range<usize>>) -> String {

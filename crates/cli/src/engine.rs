@@ -39,7 +39,7 @@ pub(crate) fn chosen(model: &Model) -> String {
 }
 
 /// Threads that this process may run at once.
-fn available() -> usize {
+pub(crate) fn available() -> usize {
     available_parallelism().map_or(1, usize::from)
 }
 

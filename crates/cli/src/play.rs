@@ -6,7 +6,7 @@ use anyhow::Result;
 use chat::Chat;
 use env::{Suite, load_traces};
 use episode::{EvaluationMode, Group, Seed, Task};
-use rollout::{ScriptedPolicy, Setting};
+use rollout::{ScriptedPolicy, Setting, Start};
 
 use crate::args::Subject;
 use crate::policies::Policy;
@@ -18,6 +18,8 @@ pub(crate) struct Played {
     pub(crate) suite: Arc<dyn Suite>,
     pub(crate) mode: EvaluationMode,
     pub(crate) groups: Vec<Group>,
+    /// In whose tokens the episodes are.
+    pub(crate) chat: Chat,
 }
 
 /// Rolls out `samples` episodes of each task that the command line names.
@@ -30,7 +32,7 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
         false => EvaluationMode::Greedy,
     };
     let seed = Seed(config.seed).named("evaluation");
-    let groups = if let Some(folder) = &subject.model {
+    let (groups, chat) = if let Some(folder) = &subject.model {
         engine::start(&config.engine)?;
         let policy = Policy::load(folder, &config.model, config.chat)?;
         let mut limits = config.rollout;
@@ -42,27 +44,23 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
         let stops = policy.chat.stop_tokens();
         let cache = engine::cache_limit(&config.engine);
         let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;
-        roll_out(
-            &mut player,
-            &policy.chat,
-            &*suite,
-            &limits,
-            &tasks,
-            samples,
-            seed,
-        )?
+        let chat = &policy.chat;
+        let groups = roll_out(&mut player, chat, &*suite, &limits, &tasks, samples, seed)?;
+        (groups, policy.chat)
     } else {
         let file = subject.policy.as_ref().expect("a model or a policy plays");
         let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
         let traces = load_traces(file, suite.tasks())?;
         let mut player = ScriptedPolicy::replay(&chat, suite.tasks(), &traces)?;
         let limits = without_limits(config.rollout);
-        roll_out(&mut player, &chat, &*suite, &limits, &tasks, samples, seed)?
+        let groups = roll_out(&mut player, &chat, &*suite, &limits, &tasks, samples, seed)?;
+        (groups, chat)
     };
     Ok(Played {
         suite,
         mode,
         groups,
+        chat,
     })
 }
 
@@ -83,7 +81,8 @@ fn roll_out(
         clock: &*clock,
     };
     let progress = Progress::new((tasks.len() * samples) as u64, "episodes");
-    let groups = rollout::run(policy, &setting, tasks, samples, seed, &mut |_| {
+    let starts: Vec<Start<'_>> = tasks.iter().copied().map(Start::of).collect();
+    let groups = rollout::run(policy, &setting, &starts, samples, seed, &mut |_| {
         progress.advance();
     })?;
     Ok(groups)

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 /// The sources of config types, by the module that other modules name them by.
-const SOURCES: [(&str, &str); 12] = [
+const SOURCES: [(&str, &str); 15] = [
     ("", include_str!("config.rs")),
     ("env", include_str!("../../env/src/python/mod.rs")),
     ("world", include_str!("../../env/src/world/config.rs")),
@@ -12,6 +12,12 @@ const SOURCES: [(&str, &str); 12] = [
     ("rollout", include_str!("../../rollout/src/config.rs")),
     ("objective", include_str!("../../objective/src/config.rs")),
     ("objective", include_str!("../../objective/src/anneal.rs")),
+    (
+        "objective",
+        include_str!("../../objective/src/importance.rs"),
+    ),
+    ("objective", include_str!("../../objective/src/kl.rs")),
+    ("reward", include_str!("../../env/src/reward/config.rs")),
     ("model", include_str!("../../model/src/adapter.rs")),
     ("model", include_str!("../../model/src/optimizer.rs")),
     ("model", include_str!("../../model/src/schedule.rs")),

@@ -118,9 +118,11 @@ mod tests {
             stop: StopReason::Answered,
             score: Score {
                 reward: f1,
+                turn_rewards: Vec::new(),
                 metrics,
             },
             prompt_tokens: 0,
+            hint_turns: 0,
             turns: Vec::new(),
             segments: Vec::new(),
         };

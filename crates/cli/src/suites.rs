@@ -9,7 +9,7 @@ use env::ftrl::{FtrlOptions, FtrlSuite};
 use env::world::{self, WorldSuite};
 use env::{PythonConfig, Suite, load_traces};
 use episode::{Task, Trace};
-use objective::Algorithm;
+use train::{Missing, Settings};
 
 use crate::args::SuiteName;
 use crate::config::{Ftrl, RunConfig, Source};
@@ -33,13 +33,13 @@ pub(crate) fn open_file(
     })
 }
 
-/// What a run trains on. PACT and SFT draw only tasks that have a trace.
-pub(crate) fn training(config: &RunConfig) -> Result<train::Source> {
+/// What a run trains on.
+pub(crate) fn training(config: &RunConfig, settings: &Settings) -> Result<train::Source> {
     if let Source::Stream(world) = &config.data.train {
         return Ok(train::Source::Stream(world.clone()));
     }
     let (suite, traces) = open(&config.data.train, &config.python)?;
-    let traced_only = config.objective.algorithm != Algorithm::Grpo;
+    let traced_only = settings.needs_traces() && settings.trace.missing == Missing::Drop;
     Ok(train::Source::fixed(suite, traces, traced_only))
 }
 

@@ -7,6 +7,7 @@ pub mod ftrl;
 mod jsonl;
 mod metrics;
 mod python;
+pub mod reward;
 mod trace;
 pub mod world;
 
@@ -26,6 +27,11 @@ pub trait Suite: Send + Sync {
     fn tasks(&self) -> &[Task];
     /// A fresh environment for one episode of a task of this suite.
     fn open(&self, task: &Task) -> Box<dyn Environment>;
+    /// What an episode of the task has to solve, none of it solved; `None` for a suite whose
+    /// tasks have no sub-answers.
+    fn unsolved(&self, _task: &Task) -> Option<UnsolvedSet> {
+        None
+    }
     /// Whether calls return at once, so that a rollout need not hand them to another thread.
     fn is_instant(&self) -> bool;
 }

@@ -34,10 +34,14 @@ impl UnsolvedSet {
     pub fn observe(&mut self, tool: &str, feedback: &Observation) -> Option<String> {
         self.calls += 1;
         self.errors += usize::from(feedback.failed);
+        self.take(tool, &feedback.text)
+    }
+
+    /// Takes out what a text solves, as [`observe`](Self::observe) does, without counting a
+    /// call.
+    pub(crate) fn take(&mut self, tool: &str, text: &str) -> Option<String> {
         let goldens = self.remaining.get_mut(tool)?;
-        let solved = goldens
-            .iter()
-            .position(|golden| verify(&feedback.text, golden))?;
+        let solved = goldens.iter().position(|golden| verify(text, golden))?;
         Some(goldens.remove(solved))
     }
 
@@ -46,16 +50,20 @@ impl UnsolvedSet {
         &self.remaining
     }
 
+    /// How many goldens remain.
+    pub fn left(&self) -> usize {
+        self.remaining.values().map(Vec::len).sum()
+    }
+
     /// Whether every golden was returned.
     pub fn is_solved(&self) -> bool {
-        self.remaining.values().all(Vec::is_empty)
+        self.left() == 0
     }
 
     /// Solve-P is solved / calls (1 without a call), Solve-R solved / total, Solve-F1, which
     /// is also the reward, 2 solved / (calls + total). Nothing to solve counts as solved.
     pub fn score(&self) -> Score {
-        let left: usize = self.remaining.values().map(Vec::len).sum();
-        let solved = self.total - left;
+        let solved = self.total - self.left();
         let f1 = ratio(2 * solved, self.calls + self.total);
         let metrics = [
             ("solve-p", ratio(solved, self.calls)),
@@ -66,6 +74,7 @@ impl UnsolvedSet {
         ];
         Score {
             reward: f1,
+            turn_rewards: Vec::new(),
             metrics: BTreeMap::from(metrics.map(|(name, value)| (name.to_owned(), value))),
         }
     }
@@ -90,7 +99,7 @@ pub fn verify(output: &str, golden: &str) -> bool {
 }
 
 /// Lower case, no comma, no white space around; white space as Python's `strip` has it.
-fn normalise(text: &str) -> String {
+pub(crate) fn normalise(text: &str) -> String {
     text.to_lowercase()
         .replace(',', "")
         .trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))

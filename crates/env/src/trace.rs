@@ -1,25 +1,32 @@
-//! Expert traces: read from files in two forms, written in ours, replayed against a suite.
+//! Expert traces: read from files in three forms, written in ours, replayed against a suite.
 
-use std::collections::{BTreeMap, HashMap};
+mod messages;
+mod recorded;
+mod replay;
+
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use episode::{Score, Task, ToolCall, Trace, TraceTurn};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use episode::{Task, Trace, TraceTurn};
+use serde_json::Value;
 
+pub use self::replay::{Mismatch, ReplayReport, replay};
+use crate::EnvError;
 use crate::jsonl::{Fields, LineProblem, read_lines};
-use crate::{EnvError, Suite};
 
-/// Reads traces for these tasks, one a line, in either form:
+/// Reads traces for these tasks, one a line, in any of three forms:
 ///
 /// * ours, the JSON of [`Trace`]: `task`, `turns`, `answer_reasoning`, `answer`;
-/// * recorded calls: `row` (the task's place, from 0) or `id`, `calls` with `name`,
-///   `parameters`, `output` and `turn`, then `answer` and `complete`. The answer is put in
-///   `<answer>` tags where the task's prompt asks for them.
+/// * `messages` of a chat, as OpenAI's API has them: the assistant's with `reasoning_content`,
+///   `content` and `tool_calls`, the tools' with `content`. What stands before the first of the
+///   assistant's is the prompt and is passed over; text beside calls counts as reasoning;
+/// * recorded calls: `calls` with `name`, `parameters`, `output` and `turn`, then `answer` and
+///   `complete`. The answer is put in `<answer>` tags where the task's prompt asks for them.
 ///
-/// Unfinished traces (`complete` is false) are returned too; they end with their last
-/// observation, without an answer.
+/// Each names its task by `task` or `id`, or by `row`, its place from 0, and may have `source`
+/// and `verified`. Unfinished traces (`complete` is false) are returned too; they end
+/// with their last observation, without an answer.
 pub fn load_traces(path: &Path, tasks: &[Task]) -> Result<Vec<Trace>, EnvError> {
     let known = tasks.iter().map(|task| (task.id.as_str(), task)).collect();
     read_lines(path)?
@@ -44,15 +51,17 @@ pub fn write_traces(path: &Path, traces: &[Trace]) -> Result<(), EnvError> {
 
 /// The last turn's text, in the form that the task's prompt asks for.
 pub(crate) fn answer_text(task: &Task, answer: &str) -> String {
-    let asks_for_tags = task
-        .messages
-        .iter()
-        .any(|message| message.content.contains("<answer>"));
-    if asks_for_tags {
+    if asks_for_answer_tags(task) {
         format!("<answer>{answer}</answer>")
     } else {
         answer.to_owned()
     }
+}
+
+/// Whether the task's prompt wants the answer in `<answer>` tags.
+pub(crate) fn asks_for_answer_tags(task: &Task) -> bool {
+    let mut contents = task.messages.iter().map(|message| &message.content);
+    contents.any(|content| content.contains("<answer>"))
 }
 
 fn read_trace(
@@ -61,12 +70,24 @@ fn read_trace(
     known: &HashMap<&str, &Task>,
 ) -> Result<Trace, LineProblem> {
     let mut fields = Fields::parse(text)?;
-    let trace = if fields.has("turns") {
-        ours(&mut fields)?
-    } else {
-        recorded(&mut fields, tasks, known)?
+    let forms = ["turns", "messages", "calls"];
+    let Some(form) = forms.into_iter().find(|form| fields.has(form)) else {
+        let hint = "hint: a trace is `turns`, or a chat's `messages`, or recorded `calls`";
+        let problem = format!("missing, and so are `turns` and `messages`\n{hint}");
+        return Err(LineProblem::in_field("calls", problem));
     };
-    let task = find(known, "task", &trace.task)?;
+    let task = task_of(&mut fields, tasks, known)?;
+    let trace = match form {
+        "turns" => ours(&mut fields)?,
+        "messages" => messages::read(&mut fields)?,
+        _ => recorded::read(&mut fields, task)?,
+    };
+    let trace = Trace {
+        task: task.id.clone(),
+        source: fields.optional("source")?.unwrap_or_default(),
+        verified: fields.optional("verified")?,
+        ..trace
+    };
     for call in trace.turns.iter().flat_map(|turn| &turn.calls) {
         let is_offered = task
             .tools
@@ -74,7 +95,7 @@ fn read_trace(
             .any(|tool| tool["function"]["name"] == call.name.as_str());
         if !is_offered {
             let problem = format!("task `{}` has no tool `{}`", task.id, call.name);
-            return Err(LineProblem::in_field("calls", problem));
+            return Err(LineProblem::in_field(form, problem));
         }
     }
     Ok(trace)
@@ -101,41 +122,15 @@ fn ours(fields: &mut Fields) -> Result<Trace, LineProblem> {
         return Err(LineProblem::in_field("turns", problem));
     }
     Ok(Trace {
-        task: fields.required("task")?,
         turns,
         answer_reasoning: fields.optional("answer_reasoning")?.unwrap_or_default(),
         answer: fields.optional("answer")?,
+        ..Trace::default()
     })
 }
 
-#[derive(Deserialize)]
-struct RecordedCall {
-    name: String,
-    parameters: Map<String, Value>,
-    output: String,
-    turn: Option<usize>,
-}
-
-fn recorded(
-    fields: &mut Fields,
-    tasks: &[Task],
-    known: &HashMap<&str, &Task>,
-) -> Result<Trace, LineProblem> {
-    let task = task_of_recording(fields, tasks, known)?;
-    let calls: Vec<RecordedCall> = fields.required("calls")?;
-    let answer: Option<String> = fields.optional("answer")?;
-    let is_complete = fields.optional("complete")?.unwrap_or(true);
-    Ok(Trace {
-        task: task.id.clone(),
-        turns: into_turns(calls),
-        answer_reasoning: String::new(),
-        answer: answer
-            .filter(|_| is_complete)
-            .map(|answer| answer_text(task, &answer)),
-    })
-}
-
-fn task_of_recording<'a>(
+/// The task that a line names by its id or by its place.
+fn task_of<'a>(
     fields: &mut Fields,
     tasks: &'a [Task],
     known: &HashMap<&str, &'a Task>,
@@ -147,84 +142,9 @@ fn task_of_recording<'a>(
             LineProblem::in_field("row", problem)
         });
     }
-    match fields.required("id")? {
-        Value::String(id) => find(known, "id", &id),
-        other => find(known, "id", &other.to_string()),
-    }
-}
-
-/// Calls of one `turn` go together, in their order; a call without one has its own.
-fn into_turns(calls: Vec<RecordedCall>) -> Vec<TraceTurn> {
-    let mut turns: BTreeMap<usize, TraceTurn> = BTreeMap::new();
-    for (index, call) in calls.into_iter().enumerate() {
-        let turn = turns
-            .entry(call.turn.unwrap_or(index))
-            .or_insert_with(|| TraceTurn {
-                reasoning: String::new(),
-                calls: Vec::new(),
-                results: Vec::new(),
-            });
-        turn.calls.push(ToolCall {
-            name: call.name,
-            arguments: call.parameters,
-        });
-        turn.results.push(call.output);
-    }
-    turns.into_values().collect()
-}
-
-/// What came of running a trace's calls again.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReplayReport {
-    /// Number of calls that were run.
-    pub calls: usize,
-    /// Calls that did not return what was recorded.
-    pub mismatches: Vec<Mismatch>,
-    /// The episode's score after the last call.
-    pub score: Score,
-}
-
-/// A call that did not return what was recorded.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mismatch {
-    /// Which turn, from 0.
-    pub turn: usize,
-    /// The tool.
-    pub tool: String,
-    /// What the trace says.
-    pub recorded: String,
-    /// What the tool returned.
-    pub returned: String,
-}
-
-/// Runs every call of a trace in a fresh environment. The trace's task is one of the suite's,
-/// as [`load_traces`] makes sure.
-pub fn replay(suite: &dyn Suite, trace: &Trace) -> ReplayReport {
-    let task = suite
-        .tasks()
-        .iter()
-        .find(|task| task.id == trace.task)
-        .expect("a trace that is replayed names a task of the suite");
-    let mut environment = suite.open(task);
-    let mut calls = 0;
-    let mut mismatches = Vec::new();
-    for (index, turn) in trace.turns.iter().enumerate() {
-        for (call, recorded) in turn.calls.iter().zip(&turn.results) {
-            let returned = environment.call(call).text;
-            calls += 1;
-            if returned != *recorded {
-                mismatches.push(Mismatch {
-                    turn: index,
-                    tool: call.name.clone(),
-                    recorded: recorded.clone(),
-                    returned,
-                });
-            }
-        }
-    }
-    ReplayReport {
-        calls,
-        mismatches,
-        score: environment.score(),
+    let field = if fields.has("id") { "id" } else { "task" };
+    match fields.required(field)? {
+        Value::String(id) => find(known, field, &id),
+        other => find(known, field, &other.to_string()),
     }
 }

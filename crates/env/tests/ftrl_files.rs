@@ -196,8 +196,9 @@ fn gold_calls_become_a_trace_with_dependent_calls_in_turns_of_their_own() {
     let path = folder.write("rows.jsonl", &rows);
     let suite = FtrlSuite::load(&path, FtrlOptions::default()).unwrap();
     let traces = suite.gold_traces();
-    assert_eq!(traces.len(), 1);
-    assert_eq!(traces[0].task, "0");
+    assert_eq!(traces.len(), 2);
+    assert_eq!((&*traces[0].task, &*traces[0].source), ("0", "gold-calls"));
+    assert_eq!((&*traces[1].task, traces[1].answer.as_ref()), ("1", None));
     let results: Vec<&[String]> = traces[0].turns.iter().map(|turn| &*turn.results).collect();
     assert_eq!(
         results,
@@ -212,11 +213,29 @@ fn gold_calls_become_a_trace_with_dependent_calls_in_turns_of_their_own() {
     write_traces(&written, &traces).unwrap();
     assert_eq!(load_traces(&written, suite.tasks()).unwrap(), traces);
     let report = replay(&suite, &traces[0]);
-    assert_eq!(report.mismatches, []);
+    assert_eq!(report.problems(&traces[0]), [] as [String; 0]);
     assert_eq!(report.score.reward, 1.0);
+    let problems = replay(&suite, &traces[1]).problems(&traces[1]);
+    assert_eq!(
+        problems,
+        ["solve-r is 0.50, expected 1", "it has no answer"]
+    );
     let report = check_file(&path, Some(&written), FtrlOptions::default()).unwrap();
-    assert_eq!((report.traces, report.solving_traces), (2, 2));
+    assert_eq!((report.traces, report.solving_traces), (4, 2));
     assert_eq!(report.problems, [] as [String; 0]);
+}
+
+#[test]
+fn a_suite_tells_what_there_is_to_solve() {
+    if !has_python() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.write("rows.jsonl", &[row().to_string()]);
+    let suite = FtrlSuite::load(&path, FtrlOptions::default()).unwrap();
+    let unsolved = suite.unsolved(&suite.tasks()[0]).unwrap();
+    assert_eq!(unsolved.left(), 2);
+    assert_eq!(unsolved.remaining()["country"], ["Germany"]);
 }
 
 #[test]
@@ -230,6 +249,10 @@ fn a_replay_tells_what_a_tool_returned_instead() {
     let trace = recording(json!({"row": 0}), json!([0]), "Ulm in Swabia");
     let traces = folder.write("traces.jsonl", &[trace]);
     let report = replay(&suite, &load_traces(&traces, suite.tasks()).unwrap()[0]);
+    assert_eq!(
+        report.mismatches[0].to_string(),
+        r#"turn 0: tool `city` returned "{\"city\": \"Ulm\", \"of\": \"A\"}", and not "Ulm in Swabia" as recorded"#
+    );
     assert_eq!(report.mismatches.len(), 1);
     assert_eq!(report.mismatches[0].recorded, "Ulm in Swabia");
     assert_eq!(
@@ -346,9 +369,5 @@ fn a_trace_of_an_unknown_task_or_tool_is_an_error_with_file_and_line() {
     check(
         json!({"task": "x", "turns": [{"calls": [], "results": ["Ulm"]}]}).to_string(),
         "`traces.jsonl`, line 2, field `turns`: turn 0 needs one result for each of its calls",
-    );
-    check(
-        json!({"row": 0}).to_string(),
-        "`traces.jsonl`, line 2, field `calls`: missing",
     );
 }

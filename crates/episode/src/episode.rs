@@ -104,6 +104,10 @@ pub struct Turn {
     pub end: usize,
     /// The sampled tokens as text, special tokens included.
     pub text: String,
+    /// What the turn says outside its reasoning and its calls, without white space around and
+    /// without the token that ends it. Episodes written before it was kept have none.
+    #[serde(default)]
+    pub content: String,
     /// The calls that could be read, in order.
     pub calls: Vec<ToolCall>,
     /// What looked like a call and could not be read.
@@ -137,6 +141,10 @@ pub enum StopReason {
 pub struct Score {
     /// What training maximises.
     pub reward: f64,
+    /// What each turn of the policy was worth, for rewards that tell turns apart; empty for
+    /// those that do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turn_rewards: Vec<f64>,
     /// The suite's metrics by name, fractions rather than percent: `solve-p`, `calls`, …
     pub metrics: BTreeMap<String, f64>,
 }
@@ -158,6 +166,10 @@ pub struct Episode {
     pub score: Score,
     /// Length of the prompt in the first segment.
     pub prompt_tokens: usize,
+    /// How many turns of the expert's trace follow the prompt and were given, not sampled: a
+    /// hint. They are not among `turns`, and their tokens are not the policy's.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub hint_turns: usize,
     /// The policy's turns, in order.
     pub turns: Vec<Turn>,
     /// What the model read; one segment as long as the episode only grows.
@@ -171,6 +183,10 @@ impl Episode {
     }
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 /// The episodes sampled for one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
@@ -178,4 +194,24 @@ pub struct Group {
     pub task: String,
     /// Its samples, in order.
     pub episodes: Vec<Episode>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_episode_of_an_earlier_version_still_loads() {
+        let turn = r#"{"segment":0,"start":2,"end":3,"text":"hi","calls":[],"failures":[],"observations":[]}"#;
+        let line = format!(
+            r#"{{"task":"a","scenario":"s","sample":0,"seed":1,"stop":"answered","score":{{"reward":0.5,"metrics":{{}}}},"prompt_tokens":2,"turns":[{turn}],"segments":[]}}"#
+        );
+        let episode: Episode = serde_json::from_str(&line).expect("an episode");
+        assert_eq!(episode.turns[0].content, "");
+        assert_eq!(episode.score.turn_rewards, [0.0; 0]);
+        assert_eq!(episode.hint_turns, 0);
+        let written = serde_json::to_string(&episode).expect("an episode is JSON");
+        let now = line.replace(r#""calls""#, r#""content":"","calls""#);
+        assert_eq!(written, now, "what is empty is not written");
+    }
 }

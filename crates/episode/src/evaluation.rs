@@ -98,9 +98,11 @@ mod tests {
                 stop: StopReason::Answered,
                 score: Score {
                     reward: 0.0,
+                    turn_rewards: vec![],
                     metrics: metrics.iter().map(|&(k, v)| (k.into(), v)).collect(),
                 },
                 prompt_tokens: 0,
+                hint_turns: 0,
                 turns: vec![],
                 segments: vec![],
             })

@@ -71,11 +71,19 @@ pub struct Task {
 }
 
 /// An expert's worked solution of one task (method.md's z): turns of reasoning, calls and
-/// observations, then a final answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// observations, then a final answer. As JSON, one a line, it is the format of trace files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// The id of the task that it solves.
     pub task: String,
+    /// Where it came from: `planner`, `gold-calls`, `recorded`, `rollouts of NAME`; empty where
+    /// nobody said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// Whether its calls, run again, returned what is recorded and solved the task, which it
+    /// then answers; `None` where nobody ran them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
     /// The turns that call, in order.
     pub turns: Vec<TraceTurn>,
     /// Reasoning of the last, answering turn; empty for none.
@@ -86,7 +94,7 @@ pub struct Trace {
 }
 
 /// One turn of a trace: reasoning, then calls, then what the tools returned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TraceTurn {
     /// Without its tags; empty for none.
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::{Anneal, AnnealBy, Sft};
+use crate::{Anneal, AnnealBy, AnswerAs, Normalise, Sft};
 
 /// A component of the trace, reasoning or calls, with its annealing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,13 +33,24 @@ impl Component {
     }
 }
 
-/// What a target token of a trace counts as.
+/// Which component of a trace a token belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Reasoning, in a segment that is still supervised.
+    /// Reasoning.
     Reasoning,
-    /// A call; the final answer too, where it is supervised.
+    /// A call.
     Call,
+    /// The final answer.
+    Answer,
+}
+
+/// A token that the expert wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceToken {
+    /// Its component.
+    pub component: Target,
+    /// Whether it is a target at this moment of training; otherwise it is watched only.
+    pub supervised: bool,
 }
 
 /// How many target tokens of each component a batch has.
@@ -49,16 +60,27 @@ pub struct TargetCounts {
     pub reasoning: usize,
     /// Tokens of [`Target::Call`].
     pub calls: usize,
+    /// Tokens of [`Target::Answer`].
+    pub answers: usize,
 }
 
 impl TargetCounts {
-    /// Counts the targets of one trace; a token that is `None` is context.
-    pub fn of(targets: &[Option<Target>]) -> Self {
-        let count = |kind| targets.iter().filter(|t| **t == Some(kind)).count();
+    /// Counts the targets of one trace.
+    pub fn of(tokens: &[TraceToken]) -> Self {
+        let targets = |component| {
+            let is_target = |t: &&TraceToken| t.supervised && t.component == component;
+            tokens.iter().filter(is_target).count()
+        };
         Self {
-            reasoning: count(Target::Reasoning),
-            calls: count(Target::Call),
+            reasoning: targets(Target::Reasoning),
+            calls: targets(Target::Call),
+            answers: targets(Target::Answer),
         }
+    }
+
+    /// Target tokens in all.
+    pub fn total(self) -> usize {
+        self.reasoning + self.calls + self.answers
     }
 }
 
@@ -66,34 +88,47 @@ impl AddAssign for TargetCounts {
     fn add_assign(&mut self, other: Self) {
         self.reasoning += other.reasoning;
         self.calls += other.calls;
+        self.answers += other.answers;
     }
 }
 
 /// The weights with which [`weighted_nll`](crate::weighted_nll) gives method.md's
-/// `w_sft (L_reasoning + lambda(p) L_calls)`. `targets` and the result are `[tokens]`.
+/// `w_sft (L_reasoning + lambda(p) L_calls)`. `tokens` and the result are `[tokens]`.
 ///
-/// `counts` are those of the whole batch: each component is a mean over its own target
-/// tokens, so that neither dilutes the other, and cutting the batch changes nothing.
+/// `counts` are those of the whole batch: with [`Normalise::Component`] each component is a
+/// mean over its own target tokens, so that none dilutes another, with [`Normalise::Joint`]
+/// all are one mean; cutting the batch changes nothing either way. An answer that counts as
+/// a call is divided as one.
 pub fn component_weights(
-    targets: &[Option<Target>],
+    tokens: &[TraceToken],
     counts: TargetCounts,
     sft: &Sft,
     progress: f64,
 ) -> Vec<f32> {
-    let share = |weight: f64, count: usize| (sft.weight * weight / count.max(1) as f64) as f32;
-    let reasoning = share(
-        sft.reasoning.component().weight_at(progress),
-        counts.reasoning,
-    );
-    let call = share(sft.calls.component().weight_at(progress), counts.calls);
-    targets
-        .iter()
-        .map(|target| match target {
-            None => 0.0,
-            Some(Target::Reasoning) => reasoning,
-            Some(Target::Call) => call,
-        })
-        .collect()
+    let like_call = sft.answer.target == AnswerAs::Call;
+    let own = |count: usize| match sft.normalise {
+        Normalise::Component => count,
+        Normalise::Joint => counts.total(),
+    };
+    let share = |component: Component, count: usize| {
+        let weight = sft.weight * component.weight_at(progress);
+        (weight / own(count).max(1) as f64) as f32
+    };
+    let calls = counts.calls + if like_call { counts.answers } else { 0 };
+    let reasoning = share(sft.reasoning.component(), counts.reasoning);
+    let call = share(sft.calls.component(), calls);
+    let answer = match sft.answer.target {
+        AnswerAs::Call => call,
+        AnswerAs::Own => share(sft.answer.component(), counts.answers),
+        AnswerAs::None => 0.0,
+    };
+    let weight = |token: &TraceToken| match (token.supervised, token.component) {
+        (false, _) => 0.0,
+        (true, Target::Reasoning) => reasoning,
+        (true, Target::Call) => call,
+        (true, Target::Answer) => answer,
+    };
+    tokens.iter().map(weight).collect()
 }
 
 #[cfg(test)]
@@ -101,12 +136,22 @@ mod tests {
     use super::*;
     use crate::{Calls, Reasoning, weighted_nll};
 
-    const R: Option<Target> = Some(Target::Reasoning);
-    const C: Option<Target> = Some(Target::Call);
+    const R: TraceToken = token(Target::Reasoning, true);
+    const C: TraceToken = token(Target::Call, true);
+    const A: TraceToken = token(Target::Answer, true);
+    /// Reasoning that is only watched.
+    const W: TraceToken = token(Target::Reasoning, false);
+
+    const fn token(component: Target, supervised: bool) -> TraceToken {
+        TraceToken {
+            component,
+            supervised,
+        }
+    }
 
     #[test]
     fn each_component_is_divided_by_its_own_count() {
-        let targets = [None, R, R, R, R, C, C, None];
+        let targets = [W, R, R, R, R, C, C, W];
         let counts = TargetCounts::of(&targets);
         assert_eq!((counts.reasoning, counts.calls), (4, 2));
         let weights = component_weights(&targets, counts, &Sft::default(), 0.5);
@@ -146,6 +191,34 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_a_call_or_a_component_or_context() {
+        let targets = [C, C, C, A];
+        let counts = TargetCounts::of(&targets);
+        let weights = |target: AnswerAs, normalise: Normalise| {
+            let mut sft = Sft::default();
+            sft.answer.target = target;
+            sft.answer.weight = 2.0;
+            sft.normalise = normalise;
+            component_weights(&targets, counts, &sft, 0.0)
+        };
+        let check = |target, normalise, call: f32, answer: f32| {
+            assert_eq!(weights(target, normalise), [call, call, call, answer]);
+        };
+        check(AnswerAs::Call, Normalise::Component, 0.2, 0.2);
+        check(AnswerAs::Own, Normalise::Component, 0.8 / 3.0, 1.6);
+        check(AnswerAs::Own, Normalise::Joint, 0.2, 0.4);
+        check(AnswerAs::None, Normalise::Component, 0.8 / 3.0, 0.0);
+    }
+
+    #[test]
+    fn plain_imitation_is_one_mean_over_all_tokens() {
+        let targets = [R, C, C, A];
+        let weights =
+            component_weights(&targets, TargetCounts::of(&targets), &Sft::plain(2.0), 0.9);
+        assert_eq!(weights, [0.5; 4]);
+    }
+
+    #[test]
     fn a_component_that_is_not_annealed_stays_whole() {
         let component = Component {
             by: AnnealBy::None,
@@ -157,13 +230,13 @@ mod tests {
 
     #[test]
     fn cutting_a_batch_of_traces_changes_nothing() {
-        let (a, b) = ([R, C, None], [C, C, R]);
+        let (a, b) = ([R, C, W], [C, C, R]);
         let whole = [a, b].concat();
         let logprobs = [-0.5, -1.0, -3.0, -0.25, -2.0, -0.75];
         let mut counts = TargetCounts::of(&a);
         counts += TargetCounts::of(&b);
         assert_eq!(counts, TargetCounts::of(&whole));
-        let loss = |targets: &[Option<Target>], logprobs: &[f32]| {
+        let loss = |targets: &[TraceToken], logprobs: &[f32]| {
             let weights = component_weights(targets, counts, &Sft::default(), 0.5);
             weighted_nll(logprobs, &weights).loss
         };

@@ -8,6 +8,7 @@
 
 mod advantage;
 mod anneal;
+mod check;
 mod component;
 mod config;
 mod distillation;
@@ -16,6 +17,7 @@ mod importance;
 mod kl;
 mod likelihood;
 mod mu;
+mod recipe;
 mod stream;
 mod surrogate;
 mod trace;
@@ -25,9 +27,12 @@ pub use advantage::{
     overlong_penalty,
 };
 pub use anneal::{Anneal, Shape};
-pub use component::{Component, Target, TargetCounts, component_weights};
+pub use check::ConfigError;
+pub use component::{Component, Target, TargetCounts, TraceToken, component_weights};
 pub use config::{
-    Advantage, Algorithm, AnnealBy, AnswerAs, Calls, Config, ConfigError, RatioOld, Reasoning, Sft,
+    Advantage, Aggregate, Algorithm, AnnealBy, Answer, AnswerAs, Beyond, Calls, Chord, Config,
+    Distillation, Hint, Importance, Kl, Luffy, Normalise, Overlong, RatioOld, Reasoning, Resample,
+    Sft,
 };
 pub use distillation::distillation_advantages;
 pub use hint::hint_chunks;
@@ -35,6 +40,7 @@ pub use importance::{Correction, Level, importance_weights};
 pub use kl::{KlEstimator, kl_penalty};
 pub use likelihood::{Likelihood, TokenWeight, reweighted_nll, weighted_nll};
 pub use mu::Mu;
+pub use recipe::{Context, HintOdds, Imitation, Push, Recipe, RolloutCounts};
 pub use stream::Stream;
 pub use surrogate::{Clip, PolicyLoss, Surrogate, clipped_surrogate, policy_loss};
 pub use trace::{TraceLift, is_anchored, trace_lift};

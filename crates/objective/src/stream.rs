@@ -7,6 +7,8 @@ pub struct Stream {
     pub loss: f64,
     /// d loss / d log-probability, `[tokens]`; in f64 until all objectives are in.
     coefficients: Vec<f64>,
+    /// d loss / d entropy of the distribution that predicts each token, `[tokens]`.
+    entropies: Vec<f64>,
 }
 
 impl Stream {
@@ -15,6 +17,7 @@ impl Stream {
         Self {
             loss: 0.0,
             coefficients: vec![0.0; tokens],
+            entropies: vec![0.0; tokens],
         }
     }
 
@@ -30,6 +33,20 @@ impl Stream {
         for (&place, &coefficient) in places.iter().zip(coefficients) {
             self.coefficients[place] += scale * f64::from(coefficient);
         }
+    }
+
+    /// Rewards the entropy of the distributions that predict the tokens at `places`: `bonus`
+    /// times each is taken off the loss. `entropies` are theirs, in nats.
+    pub fn reward_entropy(&mut self, places: &[usize], entropies: &[f32], bonus: f64) {
+        for (&place, &entropy) in places.iter().zip(entropies) {
+            self.loss -= bonus * f64::from(entropy);
+            self.entropies[place] -= bonus;
+        }
+    }
+
+    /// d loss / d entropy, `[tokens]`.
+    pub fn entropy_coefficients(&self) -> Vec<f32> {
+        self.entropies.iter().map(|&c| c as f32).collect()
     }
 
     /// d loss / d log-probability, `[tokens]`.
@@ -49,6 +66,15 @@ mod tests {
         stream.add(&[2, 3, 3], 1.0, &[-1.0, 3.0, 1.0], 1.0);
         assert_eq!(stream.loss, 4.0);
         assert_eq!(stream.coefficients(), [0.5, 1.0, 0.5, 4.0]);
+    }
+
+    #[test]
+    fn entropy_is_rewarded_once_for_each_rollout_that_has_the_token() {
+        let mut stream = Stream::new(3);
+        stream.reward_entropy(&[1, 2, 2], &[0.5, 1.0, 1.0], 0.1);
+        assert!((stream.loss + 0.25).abs() < 1e-12);
+        assert_eq!(stream.entropy_coefficients(), [0.0, -0.1, -0.2]);
+        assert_eq!(stream.coefficients(), [0.0; 3]);
     }
 
     #[test]

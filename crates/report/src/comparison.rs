@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use episode::{Evaluation, Seed, TaskResult};
+use episode::{Evaluation, TaskResult};
 
-/// Resamples of the tasks, enough for an interval that is steady to a tenth of its width.
-const RESAMPLES: u64 = 10_000;
-/// How many of the sorted resamples lie outside a 95% interval on each side.
-const TAIL: usize = 250;
+use crate::Estimate;
 
 /// One metric before and after, over the tasks that both evaluations have.
 /// Fractions, as in the evaluations.
@@ -66,7 +63,7 @@ impl Comparison {
         let before = mean(pairs.iter().map(|(before, _)| value(before)));
         let after = mean(pairs.iter().map(|(_, after)| value(after)));
         let differences: Vec<_> = pairs.iter().map(|(b, a)| value(a) - value(b)).collect();
-        let (low, high) = interval(&differences, Seed(0).named("bootstrap"));
+        let Estimate { low, high, .. } = Estimate::of(&[differences]);
         Some(Self {
             tasks: pairs.len(),
             before,
@@ -76,26 +73,6 @@ impl Comparison {
             high,
         })
     }
-}
-
-/// The 95% interval of the mean of `differences`, `[tasks]`, not empty.
-fn interval(differences: &[f64], seed: Seed) -> (f64, f64) {
-    let count = differences.len();
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|resample| {
-            let seed = seed.child(resample);
-            let draws = (0..count).map(|draw| differences[below(seed.child(draw as u64), count)]);
-            mean(draws)
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    (means[TAIL], means[means.len() - 1 - TAIL])
-}
-
-/// A number in `0..count` from a seed's upper 32 bits (Lemire 2019's product, whose bias is
-/// below `count` / 2³²).
-fn below(seed: Seed, count: usize) -> usize {
-    (((seed.0 >> 32) * count as u64) >> 32) as usize
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -186,13 +163,5 @@ mod tests {
             Comparison::of(&before, &after, "solve-f1"),
             Comparison::of(&before, &after, "solve-f1")
         );
-    }
-
-    #[test]
-    fn every_task_can_be_drawn() {
-        let seed = Seed(1);
-        for wanted in 0..5 {
-            assert!((0..1000).any(|draw| below(seed.child(draw), 5) == wanted));
-        }
     }
 }

@@ -131,7 +131,7 @@ fn outcome(turn: &Turn) -> String {
     text
 }
 
-fn call_text(call: &ToolCall) -> String {
+pub(crate) fn call_text(call: &ToolCall) -> String {
     let arguments: Vec<_> = call
         .arguments
         .iter()
@@ -151,7 +151,7 @@ fn failure_text(failure: &ParseFailure) -> String {
 }
 
 /// Text whose control characters, line breaks and tabs apart, are written as escapes.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c.to_string(),

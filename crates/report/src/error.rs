@@ -42,4 +42,91 @@ pub enum ReportError {
         /// The parser's reason, with its line.
         source: Box<toml::de::Error>,
     },
+    /// Runs that cannot be compared.
+    #[error("{0}")]
+    Incomparable(#[from] Incomparable),
+}
+
+/// Why runs cannot be compared.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Incomparable {
+    /// A run without the evaluation that is asked for.
+    #[error(
+        "`{}` has no evaluation {wanted}\nhint: `pact show {}` says what it has", folder.display(), folder.display()
+    )]
+    NotEvaluated {
+        /// The run.
+        folder: PathBuf,
+        /// Which: `in mode greedy`, `in mode sampled after step 3`.
+        wanted: String,
+    },
+    /// Runs whose evaluations are of other data.
+    #[error(
+        "`{}` and `{}` are evaluated on other data: their `data.eval` differs\nhint: compare runs with the same `data.eval`", one.display(), other.display()
+    )]
+    OtherData {
+        /// A run.
+        one: PathBuf,
+        /// One that differs from it.
+        other: PathBuf,
+    },
+    /// Runs that no task has in common.
+    #[error(
+        "no task is in the {mode} evaluations of all runs\nhint: evaluate them on the same tasks, `eval.tasks` of the same `data.eval`"
+    )]
+    NoCommonTask {
+        /// How the evaluations chose their tokens.
+        mode: &'static str,
+    },
+    /// A metric that no evaluation has.
+    #[error("no task of the {mode} evaluations has the metric `{metric}`\nhint: there are {}", known.join(", "))]
+    NoSuchMetric {
+        /// What was asked for.
+        metric: String,
+        /// How the evaluations chose their tokens.
+        mode: &'static str,
+        /// The metrics that they have.
+        known: Vec<String>,
+    },
+    /// Two runs of one method and seed.
+    #[error(
+        "`{}` and `{}` are both of `{method}` with seed {seed}\nhint: leave one out, or name their methods by `NAME=RUN`", one.display(), other.display()
+    )]
+    SameSeed {
+        /// Their method.
+        method: String,
+        /// Their seed.
+        seed: u64,
+        /// A run.
+        one: PathBuf,
+        /// The other.
+        other: PathBuf,
+    },
+    /// Methods that have no seed in common, hence no pair.
+    #[error(
+        "`{method}` and `{baseline}` have no seed in common, and pairs are of one task and one seed\nhint: train both with the same seeds"
+    )]
+    NoCommonSeed {
+        /// A method.
+        method: String,
+        /// What it is compared with.
+        baseline: String,
+    },
+    /// A method that is named and not there.
+    #[error("there is no method `{name}`\nhint: there are {}", known.join(", "))]
+    NoSuchMethod {
+        /// What was asked for.
+        name: String,
+        /// The methods that there are.
+        known: Vec<String>,
+    },
+    /// A run whose processor time cannot be known.
+    #[error(
+        "`{}` does not say how many threads it ran on: `engine.threads` is 0\nhint: its config.toml may be given the number that it had", folder.display()
+    )]
+    UnknownThreads {
+        /// The run.
+        folder: PathBuf,
+    },
 }

@@ -1,4 +1,4 @@
-//! Lines on logarithmic scales as an SVG that needs nothing beside it.
+//! Lines on logarithmic or linear scales as an SVG that needs nothing beside it.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -16,13 +16,31 @@ pub struct Panel {
     pub lines: Vec<Line>,
 }
 
-/// Points joined in their order, all positive.
+/// Points joined in their order; on logarithmic scales all positive.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Line {
     /// What it is of.
     pub name: String,
     /// `(x, y)`.
     pub points: Vec<(f64, f64)>,
+    /// `(low, high)` of each point, between which there is a band; empty is no band.
+    pub band: Vec<(f64, f64)>,
+}
+
+/// How numbers become lengths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scale {
+    Logarithmic,
+    Linear,
+}
+
+impl Scale {
+    fn of(self, number: f64) -> f64 {
+        match self {
+            Self::Logarithmic => number.log10(),
+            Self::Linear => number,
+        }
+    }
 }
 
 /// Pixels of a panel, its margins included.
@@ -32,23 +50,40 @@ const HEIGHT: f64 = 260.0;
 const MARGINS: [f64; 4] = [62.0, 14.0, 34.0, 44.0];
 const COLUMNS: usize = 2;
 /// Told apart also by those who do not see red from green (Okabe & Ito 2008).
-const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
+const COLOURS: [&str; 7] = [
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
+];
+/// Lines beyond the colours begin with these again.
+const DASHES: [&str; 3] = ["none", "6 3", "2 2"];
+/// Pixels of the legend's lines, and names in each.
+const LEGEND_LINE: f64 = 16.0;
+const LEGEND_COLUMNS: usize = 3;
 
 /// All panels, two in a row, on logarithmic scales.
 pub fn log_log_svg(panels: &[Panel]) -> String {
-    let rows = panels.len().div_ceil(COLUMNS);
-    let (width, height) = (WIDTH * COLUMNS as f64, HEIGHT * rows as f64);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
-    );
+    svg(panels, Scale::Logarithmic)
+}
+
+/// All panels, two in a row, on linear scales.
+pub fn linear_svg(panels: &[Panel]) -> String {
+    svg(panels, Scale::Linear)
+}
+
+fn svg(panels: &[Panel], scale: Scale) -> String {
     let mut names: Vec<&str> = Vec::new();
     for line in panels.iter().flat_map(|panel| &panel.lines) {
         if !names.contains(&line.name.as_str()) {
             names.push(&line.name);
         }
     }
+    let rows = panels.len().div_ceil(COLUMNS) as f64;
+    let legend = names.len().div_ceil(LEGEND_COLUMNS) as f64 * LEGEND_LINE;
+    let (width, height) = (WIDTH * COLUMNS as f64, HEIGHT * rows + legend + LEGEND_LINE);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
+    );
     for (i, panel) in panels.iter().enumerate() {
         let (column, row) = ((i % COLUMNS) as f64, (i / COLUMNS) as f64);
         let _ = writeln!(
@@ -57,42 +92,73 @@ pub fn log_log_svg(panels: &[Panel]) -> String {
             column * WIDTH,
             row * HEIGHT
         );
-        Axes::of(panel).draw(panel, &names, &mut svg);
+        Axes::of(panel, scale).draw(panel, &names, &mut svg);
         svg.push_str("</g>\n");
+    }
+    for (number, name) in names.iter().enumerate() {
+        let across = width / LEGEND_COLUMNS as f64;
+        let x = 20.0 + across * (number % LEGEND_COLUMNS) as f64;
+        let row = (number / LEGEND_COLUMNS) as f64;
+        let y = HEIGHT * rows + LEGEND_LINE * (row + 0.7);
+        let (middle, end) = (y - 4.0, x + 24.0);
+        let path = format!("M{x:.1} {middle:.1}H{end:.1}");
+        let stroke = stroke(number);
+        let _ = writeln!(svg, "<path d=\"{path}\" {stroke}/>");
+        let (at, name) = (end + 6.0, escaped(name));
+        let _ = writeln!(svg, "<text x=\"{at:.1}\" y=\"{y:.1}\">{name}</text>");
     }
     svg.push_str("</svg>\n");
     svg
 }
 
-/// What the axes span, in powers of ten.
+fn colour(number: usize) -> &'static str {
+    COLOURS[number % COLOURS.len()]
+}
+
+fn stroke(number: usize) -> String {
+    let dash = DASHES[number / COLOURS.len() % DASHES.len()];
+    let colour = colour(number);
+    format!("stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\" fill=\"none\"")
+}
+
+/// What the axes span, as their scale has it: powers of ten on a logarithmic one.
 struct Axes {
+    scale: Scale,
     x: RangeInclusive<f64>,
     y: RangeInclusive<f64>,
 }
 
 impl Axes {
-    fn of(panel: &Panel) -> Self {
-        let span = |of: fn(&(f64, f64)) -> f64| {
-            let points = panel.lines.iter().flat_map(|line| &line.points);
-            let logs = points.map(|point| of(point).log10());
-            let (low, high) = logs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), log| {
-                (low.min(log), high.max(log))
-            });
+    fn of(panel: &Panel, scale: Scale) -> Self {
+        let span = |numbers: &mut dyn Iterator<Item = f64>| {
+            let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+            for number in numbers.map(|number| scale.of(number)) {
+                (low, high) = (low.min(number), high.max(number));
+            }
+            let room = match scale {
+                Scale::Logarithmic => 0.15,
+                Scale::Linear if high > low => 0.05 * (high - low),
+                Scale::Linear => 0.5,
+            };
             match low <= high {
-                true => low - 0.15..=high + 0.15,
+                true => low - room..=high + room,
                 false => 0.0..=1.0,
             }
         };
+        let points = || panel.lines.iter().flat_map(|line| &line.points);
+        let ends = panel.lines.iter().flat_map(|line| &line.band);
+        let heights = points().map(|point| point.1);
         Self {
-            x: span(|point| point.0),
-            y: span(|point| point.1),
+            scale,
+            x: span(&mut points().map(|point| point.0)),
+            y: span(&mut heights.chain(ends.flat_map(|(low, high)| [*low, *high]))),
         }
     }
 
     /// Pixels of a point.
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let share = |axis: &RangeInclusive<f64>, value: f64| {
-            (value.log10() - axis.start()) / (axis.end() - axis.start())
+            (self.scale.of(value) - axis.start()) / (axis.end() - axis.start())
         };
         let [left, right, above, below] = MARGINS;
         let across = left + share(&self.x, x) * (WIDTH - left - right);
@@ -108,61 +174,81 @@ impl Axes {
             let at = format!("x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\"");
             let _ = writeln!(svg, "<text {at}>{text}</text>");
         };
-        text(
-            svg,
-            left,
-            above - 18.0,
-            "start",
-            &format!("{}: {}", panel.title, panel.y),
-        );
+        let title = format!("{}: {}", panel.title, panel.y);
+        text(svg, left, above - 10.0, "start", &title);
         text(svg, end, HEIGHT - 8.0, "end", &panel.x);
-        for tick in ticks(&self.x) {
+        for tick in ticks(&self.x, self.scale) {
             let (x, _) = self.place((tick, 1.0));
             let grid = format!("M{x:.1} {above:.1}V{bottom:.1}");
             let _ = writeln!(svg, "<path d=\"{grid}\" stroke=\"#ddd\"/>");
             text(svg, x, bottom + 15.0, "middle", &short(tick));
         }
-        for tick in ticks(&self.y) {
+        for tick in ticks(&self.y, self.scale) {
             let (_, y) = self.place((1.0, tick));
             let grid = format!("M{left:.1} {y:.1}H{end:.1}");
             let _ = writeln!(svg, "<path d=\"{grid}\" stroke=\"#ddd\"/>");
             text(svg, left - 6.0, y + 4.0, "end", &short(tick));
         }
         for line in &panel.lines {
-            let number = names
-                .iter()
-                .position(|name| *name == line.name)
-                .unwrap_or(0);
-            let colour = COLOURS[number % COLOURS.len()];
-            let places: Vec<(f64, f64)> = line.points.iter().map(|p| self.place(*p)).collect();
-            let path: Vec<String> = places
-                .iter()
-                .map(|(x, y)| format!("{x:.1},{y:.1}"))
-                .collect();
-            let path = path.join(" ");
+            self.draw_line(line, names, svg);
+        }
+    }
+
+    fn draw_line(&self, line: &Line, names: &[&str], svg: &mut String) {
+        let mut numbers = names.iter();
+        let number = numbers.position(|name| *name == line.name).unwrap_or(0);
+        let path = |points: &mut dyn Iterator<Item = (f64, f64)>| {
+            let places = points.map(|point| self.place(point));
+            let places = places.map(|(x, y)| format!("{x:.1},{y:.1}"));
+            places.collect::<Vec<_>>().join(" ")
+        };
+        let ends = || line.points.iter().zip(&line.band);
+        if !line.band.is_empty() {
+            let there = ends().map(|((x, _), (low, _))| (*x, *low));
+            let back = ends().rev().map(|((x, _), (_, high))| (*x, *high));
+            let band = path(&mut there.chain(back));
+            let fill = colour(number);
             let _ = writeln!(
                 svg,
-                "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+                "<polygon points=\"{band}\" fill=\"{fill}\" fill-opacity=\"0.15\"/>"
             );
-            for (x, y) in places {
-                let _ = writeln!(
-                    svg,
-                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
-                );
-            }
-            let x = left + 60.0 * number as f64;
+        }
+        let points = path(&mut line.points.iter().copied());
+        let stroke = stroke(number);
+        let _ = writeln!(svg, "<polyline points=\"{points}\" {stroke}/>");
+        for (x, y) in line.points.iter().map(|point| self.place(*point)) {
+            let fill = colour(number);
             let _ = writeln!(
                 svg,
-                "<text x=\"{x:.1}\" y=\"{:.1}\" fill=\"{colour}\">{}</text>",
-                above - 5.0,
-                escaped(&line.name)
+                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{fill}\"/>"
             );
         }
     }
 }
 
+/// Round numbers within an axis.
+fn ticks(axis: &RangeInclusive<f64>, scale: Scale) -> Vec<f64> {
+    match scale {
+        Scale::Logarithmic => decades(axis),
+        Scale::Linear => steps(axis),
+    }
+}
+
+/// Multiples of the least of 1, 2 and 5 times a power of ten that gives six or fewer.
+fn steps(axis: &RangeInclusive<f64>) -> Vec<f64> {
+    let span = axis.end() - axis.start();
+    let power = 10_f64.powf((span / 6.0).log10().floor());
+    let sizes = [1.0, 2.0, 5.0, 10.0].map(|size| size * power);
+    let step = sizes.into_iter().find(|step| span / step <= 6.0);
+    let step = step.unwrap_or(10.0 * power);
+    let (first, last) = ((axis.start() / step).ceil(), (axis.end() / step).floor());
+    (first as i64..=last as i64)
+        .map(|multiple| multiple as f64 * step)
+        .collect()
+}
+
 /// Powers of ten within an axis, with halves between where they are few.
-fn ticks(axis: &RangeInclusive<f64>) -> Vec<f64> {
+fn decades(axis: &RangeInclusive<f64>) -> Vec<f64> {
     let steps: &[f64] = match axis.end() - axis.start() {
         span if span < 1.6 => &[1.0, 2.0, 5.0],
         _ => &[1.0],
@@ -176,12 +262,20 @@ fn ticks(axis: &RangeInclusive<f64>) -> Vec<f64> {
 
 /// A number as an axis names it: 2, 50k, 1M.
 fn short(number: f64) -> String {
+    if number <= 0.0 {
+        return if number == 0.0 {
+            "0".to_owned()
+        } else {
+            format!("-{}", short(-number))
+        };
+    }
     let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     let unit = units.into_iter().find(|(size, _)| number >= 0.999 * size);
     let (size, name) = unit.unwrap_or((1.0, ""));
     let digits = number / size;
-    match digits >= 0.999 {
+    match digits >= 0.999 && (digits - digits.round()).abs() < 1e-6 {
         true => format!("{digits:.0}{name}"),
+        false if digits >= 0.999 => format!("{digits:.1}{name}"),
         false => format!("{digits:.3}").trim_end_matches('0').to_owned(),
     }
 }
@@ -204,6 +298,7 @@ mod tests {
             lines: vec![Line {
                 name: "train & more".into(),
                 points,
+                band: vec![],
             }],
         }
     }
@@ -211,6 +306,7 @@ mod tests {
     #[test]
     fn a_line_goes_through_its_points_on_logarithmic_scales() {
         let axes = Axes {
+            scale: Scale::Logarithmic,
             x: 0.0..=2.0,
             y: 0.0..=2.0,
         };
@@ -227,6 +323,22 @@ mod tests {
     }
 
     #[test]
+    fn a_band_goes_there_along_its_low_ends_and_back_along_its_high_ones() {
+        let mut panel = panel(vec![(0.0, 1.0), (10.0, 2.0)]);
+        panel.lines[0].band = vec![(0.0, 2.0), (1.0, 3.0)];
+        let axes = Axes::of(&panel, Scale::Linear);
+        assert!((axes.y.start() + 0.15).abs() < 1e-9 && (axes.y.end() - 3.15).abs() < 1e-9);
+        let places = [(0.0, 0.0), (10.0, 1.0), (10.0, 3.0), (0.0, 2.0)];
+        let places = places.map(|point| axes.place(point));
+        let path = places.map(|(x, y)| format!("{x:.1},{y:.1}")).join(" ");
+        let svg = linear_svg(&[panel]);
+        assert!(
+            svg.contains(&format!("<polygon points=\"{path}\"")),
+            "{svg}"
+        );
+    }
+
+    #[test]
     fn a_panel_without_points_is_drawn_empty() {
         let svg = log_log_svg(&[panel(vec![])]);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
@@ -234,9 +346,11 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers_that_people_read() {
-        assert_eq!(ticks(&(0.0..=1.0)), [1.0, 2.0, 5.0, 10.0]);
-        assert_eq!(ticks(&(0.0..=2.0)), [1.0, 10.0, 100.0]);
-        let texts = [1.0, 50e3, 2e6, 0.5].map(short);
-        assert_eq!(texts, ["1", "50k", "2M", "0.5"]);
+        assert_eq!(decades(&(0.0..=1.0)), [1.0, 2.0, 5.0, 10.0]);
+        assert_eq!(decades(&(0.0..=2.0)), [1.0, 10.0, 100.0]);
+        assert_eq!(steps(&(-3.0..=63.0)), [0.0, 20.0, 40.0, 60.0]);
+        assert_eq!(steps(&(0.01..=0.55)).len(), 5);
+        let texts = [0.0, 1.0, 50e3, 2e6, 0.5, 1500.0, -20.0].map(short);
+        assert_eq!(texts, ["0", "1", "50k", "2M", "0.5", "1.5k", "-20"]);
     }
 }

@@ -6,6 +6,7 @@ use episode::{Evaluation, TaskResult};
 
 use crate::Comparison;
 use crate::folder::mode_name;
+use crate::grid::Grid;
 
 /// The metrics that FTRL-shaped suites are measured by.
 pub const SOLVE_METRICS: [&str; 3] = ["solve-p", "solve-r", "solve-f1"];
@@ -18,20 +19,6 @@ pub enum Breakdown {
     /// All together, then each scenario.
     Scenarios,
 }
-
-const HEADINGS: [&str; 8] = [
-    "rollouts",
-    "scenario",
-    "tasks",
-    "metric",
-    "before",
-    "after",
-    "difference",
-    "95% interval",
-];
-const SCENARIO: usize = 1;
-/// The columns of numbers stand to the right.
-const RIGHT: [bool; 8] = [false, false, true, false, true, true, true, true];
 
 /// One line for each mode, scenario and metric that `before` and `after` share, in percent,
 /// the interval being [`Comparison`]'s. Give one evaluation a mode in each.
@@ -53,7 +40,14 @@ pub fn table(
     if rows.is_empty() {
         return "no task was evaluated both before and after\n".into();
     }
-    aligned(&rows, breakdown)
+    let grid = Grid::default().words(&["rollouts", "scenario"]);
+    let grid = grid.numbers(&["tasks"]).words(&["metric"]);
+    let mut grid = grid.numbers(&["before", "after", "difference", "95% interval"]);
+    grid.rows = rows;
+    match breakdown {
+        Breakdown::Whole => grid.without("scenario").to_text(),
+        Breakdown::Scenarios => grid.to_text(),
+    }
 }
 
 /// `None`, for all tasks, then the scenarios where they are wanted.
@@ -75,13 +69,13 @@ fn rows_of(
     after: &Evaluation,
     scenario: Option<&str>,
     metrics: &[&str],
-) -> Vec<[String; 8]> {
+) -> Vec<Vec<String>> {
     let within = |evaluation| tasks_of(evaluation, scenario);
     metrics
         .iter()
         .filter_map(|metric| {
             let of = Comparison::of_tasks(&within(before), &within(after), metric)?;
-            Some([
+            Some(vec![
                 mode_name(before.mode).to_owned(),
                 scenario.unwrap_or("all").to_owned(),
                 of.tasks.to_string(),
@@ -104,7 +98,7 @@ fn tasks_of<'a>(evaluation: &'a Evaluation, scenario: Option<&str>) -> Vec<&'a T
 }
 
 /// `solve-f1` as papers write it: `Solve-F1`.
-fn title(metric: &str) -> String {
+pub(crate) fn title(metric: &str) -> String {
     let mut start = true;
     metric
         .chars()
@@ -116,37 +110,10 @@ fn title(metric: &str) -> String {
         .collect()
 }
 
-fn percent(fraction: f64) -> String {
+pub(crate) fn percent(fraction: f64) -> String {
     format!("{:.2}", 100.0 * fraction)
 }
 
-fn signed(fraction: f64) -> String {
+pub(crate) fn signed(fraction: f64) -> String {
     format!("{:+.2}", 100.0 * fraction)
-}
-
-/// Two spaces between columns, each as wide as its widest cell.
-fn aligned(rows: &[[String; 8]], breakdown: Breakdown) -> String {
-    let headings = HEADINGS.map(str::to_owned);
-    let lines = || std::iter::once(&headings).chain(rows);
-    let columns: Vec<_> = (0..HEADINGS.len())
-        .filter(|&column| column != SCENARIO || breakdown == Breakdown::Scenarios)
-        .map(|column| {
-            let width = lines().map(|line| line[column].chars().count()).max();
-            (column, width.unwrap_or(0))
-        })
-        .collect();
-
-    let mut text = String::new();
-    for line in lines() {
-        let cells: Vec<_> = columns
-            .iter()
-            .map(|&(column, width)| match RIGHT[column] {
-                true => format!("{:>width$}", line[column]),
-                false => format!("{:<width$}", line[column]),
-            })
-            .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use episode::{
-    Author, Episode, Evaluation, EvaluationMode, Group, Observation, ParseFailure, Part, Score,
-    Seed, Segment, StopReason, ToolCall, Turn,
+    Author, Episode, Evaluation, EvaluationMode, Group, Message, Observation, ParseFailure, Part,
+    Role, Score, Seed, Segment, StopReason, Task, ToolCall, Trace, TraceTurn, Turn,
 };
-use report::{Breakdown, ReportError, RunFolder, SOLVE_METRICS, episode_text, run_summary, table};
+use report::{
+    Breakdown, ReportError, RunFolder, SOLVE_METRICS, episode_text, run_summary, table, trace_text,
+};
 
 /// A token is a character here.
 fn decode(tokens: &[u32]) -> String {
@@ -29,6 +31,7 @@ fn turn(segment: usize, before: &Segment, text: &str) -> Turn {
         start,
         end: start + encode(text).len(),
         text: text.into(),
+        content: String::new(),
         calls: vec![],
         failures: vec![],
         observations: vec![],
@@ -77,9 +80,11 @@ fn episode() -> Episode {
         stop: StopReason::Answered,
         score: Score {
             reward: 0.5,
+            turn_rewards: vec![],
             metrics: BTreeMap::from([("solve-f1".into(), 0.5)]),
         },
         prompt_tokens: 22,
+        hint_turns: 0,
         turns: vec![first, second],
         segments: vec![segment],
     }
@@ -268,4 +273,66 @@ fn a_folder_without_a_config_is_not_a_run() {
     let error = run_summary(folder.path()).unwrap_err();
     assert!(matches!(error, ReportError::NotARun { .. }));
     assert!(error.to_string().contains("hint: "));
+}
+
+fn trace() -> (Task, Trace) {
+    let task = Task {
+        id: "w-7".into(),
+        scenario: "multi-hop".into(),
+        messages: vec![
+            Message::new(Role::System, "Be brief."),
+            Message::new(Role::User, "Call tools.\nQuestion: who?"),
+        ],
+        tools: vec![],
+        answer: None,
+    };
+    let call = |name: &str| ToolCall {
+        name: name.into(),
+        arguments: serde_json::from_str(r#"{"name":"Ann","year":3}"#).unwrap(),
+    };
+    let turn = |calls: &[&str], results: &[&str]| TraceTurn {
+        reasoning: String::new(),
+        calls: calls.iter().map(|name| call(name)).collect(),
+        results: results.iter().map(|&text| text.into()).collect(),
+    };
+    let trace = Trace {
+        task: "w-7".into(),
+        source: "gold-calls".into(),
+        verified: Some(true),
+        turns: vec![
+            turn(&["find", "ask"], &["nobody\x1b[2J", "one\n\ntwo"]),
+            turn(&["find"], &[""]),
+        ],
+        answer_reasoning: String::new(),
+        answer: Some("Nobody.\nSorry.".into()),
+    };
+    (task, trace)
+}
+
+#[test]
+fn a_trace_is_shown_turn_by_turn_with_its_segments_of_reasoning_numbered() {
+    let (task, trace) = trace();
+    let cut = |segments: &[&str]| segments.iter().map(|&text| text.into()).collect();
+    let reasoning = [
+        cut(&["<think>\nWho is it? ", "Ask\nboth.\n</think>"]),
+        cut(&[]),
+        cut(&["<think>\nNobody.\n</think>"]),
+    ];
+    insta::assert_snapshot!(trace_text(&task, &trace, &reasoning, false));
+    insta::assert_snapshot!(
+        format!("{:?}", trace_text(&task, &trace, &reasoning, true)).replace("\\n", "\n")
+    );
+}
+
+#[test]
+fn a_trace_says_that_nobody_replayed_it_and_that_it_has_no_answer() {
+    let (task, _) = trace();
+    let text = trace_text(&task, &Trace::default(), &[], false);
+    insta::assert_snapshot!(text, @r"
+    task w-7 (multi-hop), of unknown source, never replayed
+    Call tools.
+    Question: who?
+
+    -- no answer
+    ");
 }

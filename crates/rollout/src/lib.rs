@@ -5,6 +5,7 @@
 //! What an episode becomes depends on its task, its sample and the seed alone, never on
 //! what else is in the batch or how fast a tool is; only a time limit breaks that.
 
+mod best;
 mod config;
 mod live;
 mod messages;
@@ -13,7 +14,8 @@ mod scripted;
 mod tools;
 mod turn_loop;
 
+pub use best::best_trace;
 pub use config::{Config, ConfigError};
 pub use policy::{Policy, PolicyError, SampledTurn, TurnEnd, TurnRequest};
 pub use scripted::ScriptedPolicy;
-pub use turn_loop::{RolloutError, Setting, run};
+pub use turn_loop::{RolloutError, Setting, Start, run};

@@ -1,18 +1,23 @@
 //! One episode under way: what it has said and seen, and when it is over.
 //! Knows neither the policy nor where tools run.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use chat::{ChatError, Transcript};
 use env::Environment;
-use episode::{Episode, Observation, Seed, StopReason, Task, ToolCall, Turn};
+use episode::{Episode, Observation, Seed, StopReason, Task, ToolCall, TraceTurn, Turn};
 
 use crate::messages;
-use crate::{Config, SampledTurn, TurnEnd, TurnRequest};
+use crate::{Config, SampledTurn, Start, TurnEnd, TurnRequest};
 
 /// An episode that is not over yet.
 pub(crate) struct Live<'a> {
     pub(crate) task: &'a Task,
+    /// What it began with.
+    hint: &'a [TraceTurn],
+    /// The episodes that started with it.
+    pub(crate) wave: Range<usize>,
     number: usize,
     sample: usize,
     seed: Seed,
@@ -24,6 +29,10 @@ pub(crate) struct Live<'a> {
 
 /// Who has the word.
 enum WaitingFor {
+    /// The tools, which act out the hint and have the environment.
+    Hint,
+    /// The rest of its wave, whose hints are still being acted out.
+    Wave(Box<dyn Environment>),
     /// The policy, which may sample this many tokens.
     Policy {
         environment: Box<dyn Environment>,
@@ -45,22 +54,72 @@ pub(crate) enum Next {
 pub(crate) struct Place {
     pub(crate) number: usize,
     pub(crate) sample: usize,
+    pub(crate) wave: Range<usize>,
     /// The rollout's.
     pub(crate) seed: Seed,
     pub(crate) now: Duration,
 }
 
 impl<'a> Live<'a> {
-    pub(crate) fn new(task: &'a Task, transcript: Transcript<'a>, place: Place) -> Self {
+    pub(crate) fn new(start: &Start<'a>, transcript: Transcript<'a>, place: Place) -> Self {
+        let task = start.task;
         Self {
             task,
+            hint: start.hint,
+            wave: place.wave,
             number: place.number,
             sample: place.sample,
             seed: place.seed.named(&task.id).child(place.sample as u64),
             started: place.now,
             transcript,
             turns: Vec::new(),
-            waiting_for: WaitingFor::Tools,
+            waiting_for: if start.hint.is_empty() {
+                WaitingFor::Tools
+            } else {
+                WaitingFor::Hint
+            },
+        }
+    }
+
+    /// The calls of the hint, in order.
+    pub(crate) fn hint_calls(&self) -> Vec<ToolCall> {
+        let calls = self.hint.iter().flat_map(|turn| &turn.calls);
+        calls.cloned().collect()
+    }
+
+    /// Whether what tools return is the hint's.
+    pub(crate) fn waits_for_its_hint(&self) -> bool {
+        matches!(self.waiting_for, WaitingFor::Hint)
+    }
+
+    /// Takes the hint down, with what its calls returned now and not when it was recorded, one
+    /// observation for each call; then waits for its wave.
+    pub(crate) fn take_hint(
+        &mut self,
+        environment: Box<dyn Environment>,
+        observations: Vec<Observation>,
+    ) -> Result<(), ChatError> {
+        let mut texts = observations.into_iter().map(|observation| observation.text);
+        for turn in self.hint {
+            self.transcript
+                .push_hint_turn(&turn.reasoning, &turn.calls)?;
+            let results: Vec<String> = texts.by_ref().take(turn.calls.len()).collect();
+            self.transcript.push_observations(&results)?;
+        }
+        self.waiting_for = WaitingFor::Wave(environment);
+        Ok(())
+    }
+
+    /// Whether its hint has been taken down and its wave has not gone on.
+    pub(crate) fn waits_for_its_wave(&self) -> bool {
+        matches!(self.waiting_for, WaitingFor::Wave(_))
+    }
+
+    /// Goes on with its wave.
+    pub(crate) fn leave_its_wave(&mut self) -> Box<dyn Environment> {
+        match std::mem::replace(&mut self.waiting_for, WaitingFor::Tools) {
+            WaitingFor::Wave(environment) => environment,
+            _ => panic!("a wave goes on when all of it waits"),
         }
     }
 
@@ -131,6 +190,7 @@ impl<'a> Live<'a> {
             start: parsed.start,
             end: parsed.end,
             text: parsed.text,
+            content: parsed.content,
             calls: parsed.calls,
             failures: parsed.failures,
             observations: Vec::new(),
@@ -189,6 +249,7 @@ impl<'a> Live<'a> {
             stop,
             score: environment.score(),
             prompt_tokens: self.transcript.prompt_tokens(),
+            hint_turns: self.hint.len(),
             turns: self.turns,
             segments: self.transcript.into_segments(),
         }
@@ -205,7 +266,7 @@ impl<'a> Live<'a> {
                 environment,
                 max_tokens,
             } => (environment, max_tokens),
-            WaitingFor::Tools => panic!("a policy ends only turns that it was asked for"),
+            _ => panic!("a policy ends only turns that it was asked for"),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chat::{Chat, ChatError};
 use env::{Environment, Suite};
-use episode::{Episode, Group, Seed, StopReason, Task};
+use episode::{Episode, Group, Seed, StopReason, Task, TraceTurn};
 
 use crate::live::{Live, Next, Place};
 use crate::tools::{Acted, Job, Outcome, Tools};
@@ -24,6 +24,25 @@ pub struct Setting<'a> {
     pub config: &'a Config,
     /// Time since some fixed moment; read for `max-seconds` alone.
     pub clock: &'a dyn Fn() -> Duration,
+}
+
+/// What the episodes of one task begin with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Start<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// The first turns of an expert's trace of it, which the policy finds in its context as if
+    /// it had taken them (UFT, <https://arxiv.org/abs/2505.16984>); may be empty. Their calls
+    /// are executed, and what they return now is what the policy reads. They count in the
+    /// environment's score and in `max-tokens`, but not in `max-turns`.
+    pub hint: &'a [TraceTurn],
+}
+
+impl<'a> Start<'a> {
+    /// The prompt alone.
+    pub fn of(task: &'a Task) -> Self {
+        Self { task, hint: &[] }
+    }
 }
 
 /// A rollout that could not go on. An agent that fails is no error.
@@ -55,20 +74,20 @@ pub enum RolloutError {
     },
 }
 
-/// Rolls out `samples` episodes of each task.
+/// Rolls out `samples` episodes from each start.
 ///
-/// Groups come back in the order of `tasks`, and episodes in the order of their samples.
+/// Groups come back in the order of `starts`, and episodes in the order of their samples.
 /// `on_episode` sees each episode as it ends, in no fixed order. An episode's seed is
 /// `seed.named(task).child(sample)`, a turn's `.child(turn)` of that.
 pub fn run(
     policy: &mut dyn Policy,
     setting: &Setting<'_>,
-    tasks: &[&Task],
+    starts: &[Start<'_>],
     samples: usize,
     seed: Seed,
     on_episode: &mut dyn FnMut(&Episode),
 ) -> Result<Vec<Group>, RolloutError> {
-    let _span = tracing::info_span!("rollout", tasks = tasks.len(), samples).entered();
+    let _span = tracing::info_span!("rollout", tasks = starts.len(), samples).entered();
     let episodes = thread::scope(|scope| {
         let tools = if setting.suite.is_instant() {
             Tools::inline()
@@ -78,29 +97,29 @@ pub fn run(
         let turn_loop = TurnLoop {
             policy,
             setting,
-            tasks,
+            starts,
             samples,
             seed,
             on_episode,
             tools,
-            waves: waves(tasks.len(), samples, setting.config.concurrency.max(1)),
+            waves: waves(starts.len(), samples, setting.config.concurrency.max(1)),
             live: BTreeMap::new(),
             decoding: 0,
             ended: BTreeMap::new(),
         };
         turn_loop.run()
     })?;
-    Ok(groups(tasks, samples, episodes))
+    Ok(groups(starts, samples, episodes))
 }
 
 /// Puts episodes, which are in the order of their numbers, into their tasks' groups.
-fn groups(tasks: &[&Task], samples: usize, episodes: BTreeMap<usize, Episode>) -> Vec<Group> {
+fn groups(starts: &[Start<'_>], samples: usize, episodes: BTreeMap<usize, Episode>) -> Vec<Group> {
     let mut episodes = episodes.into_values();
-    let group = |task: &&Task| Group {
-        task: task.id.clone(),
+    let group = |start: &Start<'_>| Group {
+        task: start.task.id.clone(),
         episodes: episodes.by_ref().take(samples).collect(),
     };
-    tasks.iter().map(group).collect()
+    starts.iter().map(group).collect()
 }
 
 /// Numbers of episodes that start together: those of one task, as far as `concurrency` holds
@@ -118,7 +137,7 @@ fn waves(tasks: usize, samples: usize, concurrency: usize) -> VecDeque<Range<usi
 struct TurnLoop<'a> {
     policy: &'a mut dyn Policy,
     setting: &'a Setting<'a>,
-    tasks: &'a [&'a Task],
+    starts: &'a [Start<'a>],
     samples: usize,
     seed: Seed,
     on_episode: &'a mut dyn FnMut(&Episode),
@@ -155,18 +174,44 @@ impl TurnLoop<'_> {
 
     /// Starts episodes of one task, whose prompt is rendered once.
     fn start(&mut self, wave: Range<usize>) -> Result<(), RolloutError> {
-        let task = self.tasks[wave.start / self.samples];
+        let start = &self.starts[wave.start / self.samples];
+        let task = start.task;
         let prompt = self.setting.chat.transcript(task).map_err(in_task(task))?;
-        for number in wave {
+        for number in wave.clone() {
             let place = Place {
                 number,
                 sample: number % self.samples,
+                wave: wave.clone(),
                 seed: self.seed,
                 now: (self.setting.clock)(),
             };
-            let live = Live::new(task, prompt.clone(), place);
+            let live = Live::new(start, prompt.clone(), place);
+            let calls = live.hint_calls();
             self.live.insert(number, live);
-            self.ask(number, self.setting.suite.open(task))?;
+            let environment = self.setting.suite.open(task);
+            if start.hint.is_empty() {
+                self.ask(number, environment)?;
+            } else {
+                self.tools.submit(Job {
+                    episode: number,
+                    environment,
+                    calls,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the word to the policy in all episodes of a wave, one after the other, once the
+    /// hints of all of them have been acted out.
+    fn start_hinted(&mut self, wave: Range<usize>) -> Result<(), RolloutError> {
+        let is_ready = |number| self.live[&number].waits_for_its_wave();
+        if !wave.clone().all(is_ready) {
+            return Ok(());
+        }
+        for number in wave {
+            let environment = live(&mut self.live, number).leave_its_wave();
+            self.ask(number, environment)?;
         }
         Ok(())
     }
@@ -240,9 +285,16 @@ impl TurnLoop<'_> {
                 tool: panicked.tool,
                 message: panicked.message,
             })?;
-            live.observe(observations, self.setting.config)
-                .map_err(in_task(live.task))?;
-            self.ask(episode, environment)?;
+            if live.waits_for_its_hint() {
+                live.take_hint(environment, observations)
+                    .map_err(in_task(live.task))?;
+                let wave = live.wave.clone();
+                self.start_hinted(wave)?;
+            } else {
+                live.observe(observations, self.setting.config)
+                    .map_err(in_task(live.task))?;
+                self.ask(episode, environment)?;
+            }
         }
         Ok(())
     }

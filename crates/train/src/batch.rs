@@ -1,12 +1,19 @@
 //! From what happened to what is differentiated: each task's rollouts and trace become one
 //! token tree, and its objectives streams over the tree's tokens (method.md, sections 3 to 6).
 
-use chat::Chat;
+use std::ops::Range;
+
+use chat::{Chat, ChatError};
 use episode::{Author, Group, Part, Segment, Task, Trace};
 use model::TokenTree;
-use objective::{Algorithm, AnswerAs, Target, TargetCounts, group_relative};
+use objective::{
+    AnnealBy, AnswerAs, Beyond, Context, Imitation, Recipe, RolloutCounts, Sft, Target,
+    TargetCounts, TraceToken,
+};
 
 use crate::TrainError;
+use crate::config;
+use crate::context;
 
 /// What one step knows of one task.
 pub struct Example<'a> {
@@ -14,12 +21,35 @@ pub struct Example<'a> {
     pub task: &'a Task,
     /// How an expert solved it, if that is known.
     pub trace: Option<&'a Trace>,
-    /// Absent with `algorithm = "sft"`.
+    /// Absent where nothing is sampled.
     pub group: Option<&'a Group>,
+    /// Advantages of the group's episodes, `[episodes][sampled tokens]`; `None` for an episode
+    /// that is left out of the loss.
+    pub advantages: Vec<Option<Vec<f32>>>,
+    /// The trace's own advantage, where it is a member of the group.
+    pub trace_advantage: f32,
     /// Whether its rollouts are scored under the prompt alone.
     pub anchored: bool,
     /// Whether the trace is followed by the same trace once more (a worked example).
     pub repeated: bool,
+    /// Turns of the trace that the rollouts began with.
+    pub hint_turns: usize,
+}
+
+impl<'a> Example<'a> {
+    /// A task with its trace, of which nothing was sampled.
+    pub fn of_trace(task: &'a Task, trace: &'a Trace) -> Self {
+        Self {
+            task,
+            trace: Some(trace),
+            group: None,
+            advantages: Vec::new(),
+            trace_advantage: 0.0,
+            anchored: false,
+            repeated: false,
+            hint_turns: 0,
+        }
+    }
 }
 
 /// Rollout tokens to push on. Vectors are `[sampled tokens]`.
@@ -27,24 +57,38 @@ pub struct Example<'a> {
 pub struct Rollouts {
     /// Place of each token among the tree's targets.
     pub places: Vec<usize>,
-    /// Advantage of the episode that each token belongs to.
+    /// What each token was better by.
     pub advantages: Vec<f32>,
     /// Log-probability when sampled, under the prompt alone.
     pub sampled: Vec<f32>,
+    /// Each episode's tokens among these.
+    pub episodes: Vec<Range<usize>>,
     /// Whether they are scored under the trace.
     pub conditioned: bool,
+    /// Place of each token under the trace, where a teacher scores it there; else empty.
+    pub taught: Vec<usize>,
 }
 
-/// Trace tokens to imitate. Vectors are `[target tokens]`.
+/// Trace tokens to imitate. Vectors are `[the expert's tokens]`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Imitation {
+pub struct Imitated {
     /// Place of each token among the tree's targets.
     pub places: Vec<usize>,
-    /// What each is supervised as.
-    pub targets: Vec<Option<Target>>,
+    /// What each is, and whether it is supervised.
+    pub tokens: Vec<TraceToken>,
+}
+
+/// A trace as a member of its group.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OffPolicy {
+    /// Place of each of its tokens among the tree's targets.
+    pub places: Vec<usize>,
+    /// What it was better by.
+    pub advantage: f32,
 }
 
 /// One task's tree with its streams.
+#[derive(Default)]
 pub struct Sample {
     /// All its sequences.
     pub tree: TokenTree,
@@ -53,11 +97,15 @@ pub struct Sample {
     /// The rollouts' stream.
     pub rollouts: Rollouts,
     /// The trace's stream.
-    pub imitation: Imitation,
+    pub imitation: Imitated,
+    /// The trace's stream as a member of the group.
+    pub off_policy: OffPolicy,
     /// Tokens of its sequences if none were shared.
     pub unshared_tokens: usize,
     /// Tokens of its trace, prompt not counted.
     pub trace_tokens: usize,
+    /// Whether the trace was too long and lost its end.
+    pub trace_cut: bool,
 }
 
 /// What one update is made of. Counts are over the whole batch; each loss is divided by its
@@ -66,231 +114,356 @@ pub struct Sample {
 pub struct Batch {
     /// One for each task.
     pub samples: Vec<Sample>,
-    /// Rollout tokens in all, those of advantage 0 included.
-    pub sampled_tokens: usize,
-    /// Trace tokens in all, by component.
+    /// Rollouts that are pushed on, with their tokens; a trace that is a member counts.
+    pub rollout_counts: RolloutCounts,
+    /// Trace tokens that are targets, by component.
     pub target_counts: TargetCounts,
-    /// How much of the run is done, 0 to 1.
-    pub progress: f64,
+    /// What is done with them.
+    pub recipe: Recipe,
 }
 
-/// A sequence and what to do with its tokens: `(place in the sequence, …)`.
+/// A sequence and what to do with its tokens.
 #[derive(Default)]
 struct Row {
     tokens: Vec<u32>,
-    pushed: Vec<(usize, f32, f32)>,
-    imitated: Vec<(usize, Target)>,
+    uses: Vec<(usize, Use)>,
+}
+
+/// What a token of a sequence is for.
+#[derive(Clone, Copy)]
+enum Use {
+    Pushed {
+        episode: usize,
+        advantage: f32,
+        sampled: f32,
+    },
+    Taught,
+    Imitated(TraceToken),
+    OffPolicy,
 }
 
 impl Batch {
-    /// The batch of these examples at `progress` of the run, 0 to 1.
+    /// The batch of these examples, by the recipe of the step.
     pub fn build(
         chat: &Chat,
         examples: &[Example<'_>],
-        again: &str,
-        progress: f64,
-        config: &objective::Config,
+        trace: &config::Trace,
+        recipe: &Recipe,
     ) -> Result<Self, TrainError> {
-        let mut samples = Vec::new();
-        for example in examples {
-            let rows = Rows::new(chat, example, again, progress, config);
-            let rows = rows.map_err(|source| TrainError::Chat {
+        let of_example = |example: &Example<'_>| {
+            let sequences = Sequences {
+                chat,
+                example,
+                config: trace,
+                recipe,
+                sample: Sample::default(),
+                rows: Vec::new(),
+            };
+            sequences.into_sample().map_err(|source| TrainError::Chat {
                 task: example.task.id.clone(),
                 source,
-            })?;
-            samples.push(rows.into_sample());
-        }
-        let mut target_counts = TargetCounts::default();
+            })
+        };
+        let samples: Vec<Sample> = examples.iter().map(of_example).collect::<Result<_, _>>()?;
+        Ok(Self::of(samples, *recipe))
+    }
+
+    /// The batch of these samples.
+    pub fn of(samples: Vec<Sample>, recipe: Recipe) -> Self {
+        let mut batch = Self {
+            recipe,
+            ..Self::default()
+        };
         for sample in &samples {
-            target_counts += TargetCounts::of(&sample.imitation.targets);
+            let off_policy = sample.off_policy.places.len();
+            batch.rollout_counts.tokens += sample.rollouts.places.len() + off_policy;
+            batch.rollout_counts.rollouts +=
+                sample.rollouts.episodes.len() + usize::from(off_policy > 0);
+            batch.target_counts += TargetCounts::of(&sample.imitation.tokens);
         }
-        Ok(Self {
-            sampled_tokens: samples.iter().map(|s| s.rollouts.places.len()).sum(),
-            target_counts,
-            samples,
-            progress,
-        })
+        batch.samples = samples;
+        batch
     }
 }
 
-struct Rows {
+/// The sequences of one example, as they are collected.
+struct Sequences<'a> {
+    chat: &'a Chat,
+    example: &'a Example<'a>,
+    config: &'a config::Trace,
+    recipe: &'a Recipe,
+    sample: Sample,
     rows: Vec<Row>,
-    conditioned: bool,
-    trace_tokens: usize,
 }
 
-impl Rows {
-    fn new(
-        chat: &Chat,
-        example: &Example<'_>,
-        again: &str,
-        progress: f64,
-        config: &objective::Config,
-    ) -> Result<Self, chat::ChatError> {
-        let mut all = Self {
-            rows: Vec::new(),
-            conditioned: false,
-            trace_tokens: 0,
+impl Sequences<'_> {
+    fn into_sample(mut self) -> Result<Sample, ChatError> {
+        let context = match self.example.trace {
+            Some(trace) => self.trace(trace)?,
+            None => None,
         };
-        let mut context = None;
-        if let (Some(trace), true) = (example.trace, config.algorithm != Algorithm::Grpo) {
-            let mut expert = chat.expert(example.task, trace)?;
-            for segment in expert.segments() {
-                all.imitate(chat, segment, &[], 0, progress, config);
+        if let (Some(group), Some(push)) = (self.example.group, self.recipe.rollouts) {
+            let teaches = matches!(push.context, Context::Teacher { .. });
+            match context {
+                Some(context) if teaches => {
+                    self.push(group, None);
+                    self.teach(group, &context);
+                }
+                context => {
+                    self.sample.rollouts.conditioned = context.is_some();
+                    self.push(group, context.as_deref());
+                }
             }
-            all.trace_tokens = expert.context().len() - expert.prompt_tokens();
-            let is_one_segment = expert.segments().len() == 1;
-            expert.push_user(again)?;
-            if example.repeated && is_one_segment {
-                let once = chat.expert(example.task, trace)?;
-                let prompt = once.prompt_tokens();
-                let again = expert.context();
-                all.imitate(chat, &once.segments()[0], again, prompt, progress, config);
+        }
+        Ok(self.plant())
+    }
+
+    /// Takes the trace up as the recipe says; the context that rollouts are scored under, if
+    /// that is not the prompt alone.
+    fn trace(&mut self, trace: &Trace) -> Result<Option<Vec<u32>>, ChatError> {
+        let scores = self.recipe.rollouts.is_some_and(|push| match push.context {
+            Context::Prompt => false,
+            Context::Trace { .. } => !self.example.anchored,
+            Context::Teacher { .. } => true,
+        });
+        if self.recipe.imitation.is_none() && !scores {
+            return Ok(None);
+        }
+        let (chat, task) = (self.chat, self.example.task);
+        let (mut trace, is_cut) = context::fitted(chat, task, trace, self.config.max_tokens)?;
+        if let Some(Imitation::Likelihood { sft, .. }) = &self.recipe.imitation {
+            trace = context::at_progress(chat, trace, &sft.reasoning, self.recipe.progress);
+        }
+        let expert = chat.expert(task, &trace)?;
+        self.sample.trace_cut = is_cut;
+        self.sample.trace_tokens = expert.context().len() - expert.prompt_tokens();
+        match self.recipe.imitation {
+            Some(Imitation::Likelihood { sft, .. }) => {
+                for segment in expert.segments() {
+                    self.imitate(segment, &[], 0, &sft);
+                }
+                if self.example.repeated && expert.segments().len() == 1 {
+                    let mut again = expert.clone();
+                    again.push_user(&self.config.again)?;
+                    let prompt = expert.prompt_tokens();
+                    self.imitate(&expert.segments()[0], again.context(), prompt, &sft);
+                }
             }
-            context = Some(expert.context().to_vec());
+            Some(Imitation::Hint { .. }) => {
+                for segment in expert.segments() {
+                    self.follow_hint(segment);
+                }
+            }
+            Some(Imitation::OffPolicy { .. }) => {
+                self.sample.off_policy.advantage = self.example.trace_advantage;
+                for segment in expert.segments() {
+                    let mine = authored(segment).map(|place| (place, Use::OffPolicy));
+                    self.row(&[], &segment.tokens, mine.collect());
+                }
+            }
+            None => {}
         }
-        if let Some(group) = example.group {
-            let conditioned = config.algorithm == Algorithm::Pact && !example.anchored;
-            let context = context.filter(|_| conditioned);
-            all.conditioned = context.is_some();
-            all.push(group, context.as_deref(), config);
+        match scores {
+            true => Ok(Some(context::privileged(chat, task, &trace, self.config)?)),
+            false => Ok(None),
         }
-        Ok(all)
     }
 
     /// The trace as targets: all of `segment`, or what follows its first `prompt` tokens
     /// behind `context`.
-    fn imitate(
-        &mut self,
-        chat: &Chat,
-        segment: &Segment,
-        context: &[u32],
-        prompt: usize,
-        progress: f64,
-        config: &objective::Config,
-    ) {
-        let shift = |place: usize| context.len() + place - prompt;
-        let targets = trace_targets(chat, segment, progress, config);
-        let imitated: Vec<(usize, Target)> = (targets.iter().enumerate())
-            .filter_map(|(place, target)| Some((shift(place), (*target)?)))
-            .collect();
-        let Some(&(last, _)) = imitated.last() else {
-            return;
-        };
-        let mut tokens = [context, &segment.tokens[prompt..]].concat();
-        tokens.truncate(last + 1);
-        self.rows.push(Row {
-            tokens,
-            imitated,
-            ..Row::default()
+    fn imitate(&mut self, segment: &Segment, context: &[u32], prompt: usize, sft: &Sft) {
+        let tokens = trace_tokens(self.chat, segment, self.recipe.progress, sft);
+        let uses = (tokens.into_iter())
+            .map(|(place, token)| (context.len() + place - prompt, Use::Imitated(token)));
+        self.row(context, &segment.tokens[prompt..], uses.collect());
+    }
+
+    /// The turns that the rollouts began with, all of their tokens as targets.
+    fn follow_hint(&mut self, segment: &Segment) {
+        let turns = runs(&segment.authors, |author| *author == Author::Policy);
+        let hint = turns.into_iter().take(self.example.hint_turns).flatten();
+        let uses = hint.map(|place| {
+            let token = TraceToken {
+                component: component(segment.parts[place]),
+                supervised: true,
+            };
+            (place, Use::Imitated(token))
         });
+        self.row(&[], &segment.tokens, uses.collect());
     }
 
     /// The rollouts as sampled, behind `context` in place of their prompt if there is one.
-    fn push(&mut self, group: &Group, context: Option<&[u32]>, config: &objective::Config) {
-        let rewards: Vec<f64> = group.episodes.iter().map(|e| e.score.reward).collect();
-        let advantages = group_relative(&rewards, config.advantage.normalise);
-        for (episode, advantage) in group.episodes.iter().zip(advantages) {
+    fn push(&mut self, group: &Group, context: Option<&[u32]>) {
+        for (number, (episode, advantages)) in
+            (group.episodes.iter().zip(&self.example.advantages)).enumerate()
+        {
+            let Some(advantages) = advantages else {
+                continue;
+            };
+            let mut advantages = advantages.iter();
             for segment in &episode.segments {
                 let prompt = context.map_or(0, |_| episode.prompt_tokens);
                 let context = context.unwrap_or_default();
-                let pushed: Vec<(usize, f32, f32)> = (segment.authors.iter().enumerate())
-                    .filter(|(_, author)| **author == Author::Policy)
-                    .map(|(place, _)| {
-                        let at = context.len() + place - prompt;
-                        (at, advantage as f32, segment.logprobs[place])
-                    })
-                    .collect();
-                let Some(&(last, ..)) = pushed.last() else {
-                    continue;
-                };
-                let mut tokens = [context, &segment.tokens[prompt..]].concat();
-                tokens.truncate(last + 1);
-                self.rows.push(Row {
-                    tokens,
-                    pushed,
-                    ..Row::default()
+                let pushed = authored(segment).map(|place| {
+                    let advantage = advantages.next().expect("every sampled token has one");
+                    let pushed = Use::Pushed {
+                        episode: number,
+                        advantage: *advantage,
+                        sampled: segment.logprobs[place],
+                    };
+                    (context.len() + place - prompt, pushed)
                 });
+                let uses = pushed.collect();
+                self.row(context, &segment.tokens[prompt..], uses);
             }
         }
     }
 
-    fn into_sample(self) -> Sample {
+    /// The same rollouts once more behind `context`, to be scored there and not pushed on.
+    fn teach(&mut self, group: &Group, context: &[u32]) {
+        let kept = (group.episodes.iter()).zip(&self.example.advantages);
+        for (episode, _) in kept.filter(|(_, advantages)| advantages.is_some()) {
+            for segment in &episode.segments {
+                let at = |place| context.len() + place - episode.prompt_tokens;
+                let uses = authored(segment).map(|place| (at(place), Use::Taught));
+                let tokens = &segment.tokens[episode.prompt_tokens..];
+                self.row(context, tokens, uses.collect());
+            }
+        }
+    }
+
+    /// A sequence, up to its last token that is for something.
+    fn row(&mut self, context: &[u32], tokens: &[u32], uses: Vec<(usize, Use)>) {
+        let Some(&(last, _)) = uses.last() else {
+            return;
+        };
+        let mut tokens = [context, tokens].concat();
+        tokens.truncate(last + 1);
+        self.rows.push(Row { tokens, uses });
+    }
+
+    /// The tree of all sequences, with its streams.
+    fn plant(self) -> Sample {
         let sequences: Vec<&[u32]> = self.rows.iter().map(|row| &row.tokens[..]).collect();
         let (tree, paths) = TokenTree::from_sequences(&sequences);
-        let mut targets = Vec::new();
+        let mut sample = self.sample;
+        sample.unshared_tokens = sequences.iter().map(|s| s.len()).sum();
         let mut place_of = vec![usize::MAX; tree.len()];
-        let mut place = |token: usize| {
-            if place_of[token] == usize::MAX {
-                place_of[token] = targets.len();
-                targets.push(token);
-            }
-            place_of[token]
-        };
-        let mut rollouts = Rollouts {
-            conditioned: self.conditioned,
-            ..Rollouts::default()
-        };
-        let mut imitation = Imitation::default();
+        let mut last_episode = None;
         for (row, path) in self.rows.iter().zip(&paths) {
-            for &(at, advantage, sampled) in &row.pushed {
-                rollouts.places.push(place(path[at]));
-                rollouts.advantages.push(advantage);
-                rollouts.sampled.push(sampled);
-            }
-            for &(at, target) in &row.imitated {
-                imitation.places.push(place(path[at]));
-                imitation.targets.push(Some(target));
+            for &(at, it) in &row.uses {
+                let token = path[at];
+                if place_of[token] == usize::MAX {
+                    place_of[token] = sample.targets.len();
+                    sample.targets.push(token);
+                }
+                let place = place_of[token];
+                match it {
+                    Use::Pushed {
+                        episode,
+                        advantage,
+                        sampled,
+                    } => {
+                        let rollouts = &mut sample.rollouts;
+                        let end = rollouts.places.len();
+                        if last_episode.replace(episode) != Some(episode) {
+                            rollouts.episodes.push(end..end);
+                        }
+                        rollouts.places.push(place);
+                        rollouts.advantages.push(advantage);
+                        rollouts.sampled.push(sampled);
+                        let current = rollouts.episodes.last_mut();
+                        current.expect("an episode has begun").end = end + 1;
+                    }
+                    Use::Taught => sample.rollouts.taught.push(place),
+                    Use::Imitated(token) => {
+                        sample.imitation.places.push(place);
+                        sample.imitation.tokens.push(token);
+                    }
+                    Use::OffPolicy => sample.off_policy.places.push(place),
+                }
             }
         }
-        Sample {
-            trace_tokens: self.trace_tokens,
-            unshared_tokens: sequences.iter().map(|s| s.len()).sum(),
-            tree,
-            targets,
-            rollouts,
-            imitation,
-        }
+        sample.tree = tree;
+        sample
     }
 }
 
-/// What each token of a trace's segment is supervised as, at this progress.
-fn trace_targets(
+/// Places of the tokens that the policy, or the expert in its place, wrote.
+fn authored(segment: &Segment) -> impl Iterator<Item = usize> {
+    let authors = segment.authors.iter().enumerate();
+    authors
+        .filter(|(_, author)| **author == Author::Policy)
+        .map(|(place, _)| place)
+}
+
+fn component(part: Part) -> Target {
+    match part {
+        Part::Reasoning => Target::Reasoning,
+        Part::Call => Target::Call,
+        Part::Answer | Part::Context => Target::Answer,
+    }
+}
+
+/// The expert's tokens of a trace's segment, by place, each with what it is supervised as at
+/// this progress.
+fn trace_tokens(
     chat: &Chat,
     segment: &Segment,
     progress: f64,
-    config: &objective::Config,
-) -> Vec<Option<Target>> {
-    let mut targets = vec![None; segment.tokens.len()];
+    sft: &Sft,
+) -> Vec<(usize, TraceToken)> {
     let turns = runs(&segment.authors, |author| *author == Author::Policy);
     let with_calls: Vec<_> = (turns.iter())
         .filter(|turn| segment.parts[turn.start..turn.end].contains(&Part::Call))
         .collect();
-    let calls = &config.sft.calls.component();
+    let calls = sft.calls.component();
     let kept_calls = calls.segments_at(with_calls.len(), progress);
     let last_call = with_calls[..kept_calls].last().map_or(0, |turn| turn.end);
-    for turn in &turns {
+    let answers = match sft.answer.target {
+        AnswerAs::Call => true,
+        AnswerAs::Own => sft.answer.component().segments_at(1, progress) > 0,
+        AnswerAs::None => false,
+    };
+    let mut tokens = Vec::new();
+    for turn in turns {
+        let (ids, parts) = (&segment.tokens[turn.clone()], &segment.parts[turn.clone()]);
+        let segments = chat.reasoning_segments(ids, parts);
+        let kept = kept_segments(sft, segments.len(), progress);
+        let reasoned = segments[..kept].last().map_or(0, |segment| segment.end);
         for place in turn.clone() {
-            targets[place] = match segment.parts[place] {
-                Part::Call if place < last_call => Some(Target::Call),
-                Part::Answer if config.sft.answer == AnswerAs::Call => Some(Target::Call),
-                _ => None,
+            let component = component(segment.parts[place]);
+            let supervised = match component {
+                Target::Reasoning => place < turn.start + reasoned,
+                Target::Call => place < last_call,
+                Target::Answer => answers,
             };
-        }
-        let (tokens, parts) = (&segment.tokens[turn.clone()], &segment.parts[turn.clone()]);
-        let segments = chat.reasoning_segments(tokens, parts);
-        let reasoning = &config.sft.reasoning.component();
-        let kept = reasoning.segments_at(segments.len(), progress);
-        for place in segments.into_iter().take(kept).flatten() {
-            targets[turn.start + place] = Some(Target::Reasoning);
+            tokens.push((
+                place,
+                TraceToken {
+                    component,
+                    supervised,
+                },
+            ));
         }
     }
-    targets
+    tokens
+}
+
+/// How many of a turn's segments of reasoning are targets. Where the others are gone from the
+/// trace, those that are left are.
+fn kept_segments(sft: &Sft, segments: usize, progress: f64) -> usize {
+    let reasoning = sft.reasoning.component();
+    let dropped = sft.reasoning.beyond == Beyond::Drop && reasoning.by == AnnealBy::Segment;
+    match dropped {
+        true => segments * reasoning.segments_at(1, progress),
+        false => reasoning.segments_at(segments, progress),
+    }
 }
 
 /// The maximal runs of items that satisfy `wanted`.
-fn runs<T>(items: &[T], wanted: impl Fn(&T) -> bool) -> Vec<std::ops::Range<usize>> {
-    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+fn runs<T>(items: &[T], wanted: impl Fn(&T) -> bool) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
     for (at, item) in items.iter().enumerate() {
         match runs.last_mut() {
             _ if !wanted(item) => {}

@@ -50,6 +50,9 @@ impl StepRecord {
 #[derive(Serialize)]
 struct EpisodeLine<'a> {
     step: u64,
+    /// Whether it was scored under the prompt alone, where it might have been otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anchored: Option<bool>,
     #[serde(flatten)]
     episode: &'a Episode,
 }
@@ -95,14 +98,23 @@ impl RunFolder {
         &self.path
     }
 
-    /// Writes down one training step.
-    pub fn record(
+    /// Writes down one training step. `anchored` is each group's.
+    pub(crate) fn record<'a>(
         &self,
         step: u64,
-        groups: &[Group],
+        groups: impl Iterator<Item = &'a Group>,
+        anchored: &[bool],
         metrics: &StepRecord,
     ) -> Result<(), TrainError> {
-        self.episodes("episodes.jsonl", step, groups)?;
+        let lines = groups.zip(anchored).flat_map(|(group, &anchored)| {
+            let line = move |episode| EpisodeLine {
+                step,
+                anchored: Some(anchored),
+                episode,
+            };
+            group.episodes.iter().map(line)
+        });
+        self.append("episodes.jsonl", lines)?;
         self.append("metrics.jsonl", std::iter::once(metrics))
     }
 
@@ -117,13 +129,14 @@ impl RunFolder {
         if path.exists() {
             fs::remove_file(&path).map_err(|error| TrainError::file(&path, error))?;
         }
-        self.episodes(&name, evaluation.step, groups)?;
-        self.append("evaluations.jsonl", std::iter::once(evaluation))
-    }
-
-    fn episodes(&self, name: &str, step: u64, groups: &[Group]) -> Result<(), TrainError> {
         let all = groups.iter().flat_map(|group| &group.episodes);
-        self.append(name, all.map(|episode| EpisodeLine { step, episode }))
+        let line = |episode| EpisodeLine {
+            step: evaluation.step,
+            anchored: None,
+            episode,
+        };
+        self.append(&name, all.map(line))?;
+        self.append("evaluations.jsonl", std::iter::once(evaluation))
     }
 
     /// Appends one line for each item, all or none as far as the disk allows.

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use model::{Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, StepStats, TokenTree};
 use objective::{
-    RatioOld, Stream, TraceLift, clipped_surrogate, component_weights, trace_lift, weighted_nll,
+    Context, Correction, Imitation, PolicyLoss, Push, RatioOld, Stream, Target, TokenWeight,
+    TraceLift, component_weights, distillation_advantages, importance_weights, kl_penalty,
+    policy_loss, reweighted_nll, trace_lift,
 };
 
 use crate::batch::{Batch, Sample};
-use crate::folder::StepRecord;
 
 /// Samples go through the model together up to so many tokens: enough to fill the caches and the
 /// threads, few enough to keep activations small.
@@ -19,37 +20,77 @@ pub(crate) const FOREST: usize = 2048;
 pub struct Learner {
     /// With its moments.
     pub optimizer: Optimizer,
-    objective: objective::Config,
     keep: Keep,
     buffers: Buffers,
     gradient: Vec<f32>,
 }
 
+/// Log-probabilities that an update is held against, `[samples][targets]`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fixed<'a> {
+    /// Those that ratios are taken against; without them, the ones scored now: every ratio is
+    /// then exactly 1.
+    pub old: Option<&'a [Vec<f32>]>,
+    /// The reference policy's, where the recipe has a divergence from it.
+    pub reference: Option<&'a [Vec<f32>]>,
+}
+
+/// Sampled tokens of one context, and how many of them the clip holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clipped {
+    /// Rollout tokens.
+    pub tokens: usize,
+    /// Those that the clip keeps from being pushed further.
+    pub clipped: usize,
+}
+
+impl Clipped {
+    fn absorb(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.clipped += other.clipped;
+    }
+
+    /// The clipped share; `None` of no token.
+    pub fn share(self) -> Option<f64> {
+        (self.tokens > 0).then(|| self.clipped as f64 / self.tokens as f64)
+    }
+}
+
 /// What an update did, summed or meant over its batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Update {
     /// Loss of the rollouts.
     pub loss_rollouts: f64,
     /// Loss of the trace.
     pub loss_trace: f64,
-    /// Rollout tokens.
-    pub sampled_tokens: usize,
-    /// Rollout tokens that the clip keeps from being pushed further.
-    pub clipped_tokens: usize,
+    /// Rollout tokens under the prompt alone.
+    pub under_prompt: Clipped,
+    /// Rollout tokens under the trace.
+    pub under_trace: Clipped,
+    /// The same for each time that the step's batch was gone through: prompt, trace.
+    pub epochs: Vec<[Clipped; 2]>,
     /// Trace tokens that are supervised.
     pub target_tokens: usize,
-    /// Mean log-probability of the trace's supervised reasoning.
+    /// Mean log-probability of the trace's reasoning, supervised or not.
     pub reasoning_logprob: Option<f64>,
-    /// Mean log-probability of its supervised calls, the answer included.
+    /// Mean log-probability of its calls.
     pub calls_logprob: Option<f64>,
+    /// Mean log-probability of its answers.
+    pub answer_logprob: Option<f64>,
     /// How much the trace in the context raises the rollouts' log-probabilities.
     pub lift: TraceLift,
     /// Largest distance between a log-probability when sampled and when scored again.
     pub sampler_gap: Option<f64>,
+    /// Mean divergence from the reference, in nats a token, as estimated.
+    pub kl: Option<f64>,
+    /// Mean weight of the correction for another sampler.
+    pub importance: Option<f64>,
     /// Mean entropy of the rollouts' distributions, in nats.
     pub entropy: Option<f64>,
     /// Mean tokens of a trace.
     pub trace_tokens: Option<f64>,
+    /// Traces that lost their end for their length.
+    pub traces_cut: usize,
     /// Tokens that were computed.
     pub tree_tokens: usize,
     /// Tokens that would have been computed without sharing.
@@ -61,53 +102,52 @@ pub struct Update {
 }
 
 impl Update {
+    /// Rollout tokens that were pushed on.
+    pub fn sampled_tokens(&self) -> usize {
+        self.under_prompt.tokens + self.under_trace.tokens
+    }
+
     /// Adds a later update of the same step: losses and counts add up, all else is the
     /// earlier update's unless it had none.
     pub fn absorb(&mut self, later: &Self) {
         let first = self.tree_tokens == 0;
         self.loss_rollouts += later.loss_rollouts;
         self.loss_trace += later.loss_trace;
-        self.sampled_tokens += later.sampled_tokens;
-        self.clipped_tokens += later.clipped_tokens;
+        self.under_prompt.absorb(later.under_prompt);
+        self.under_trace.absorb(later.under_trace);
         self.target_tokens += later.target_tokens;
+        self.traces_cut += later.traces_cut;
         self.tree_tokens += later.tree_tokens;
         self.unshared_tokens += later.unshared_tokens;
         self.grad_norm = self.grad_norm.max(later.grad_norm);
         self.applied = later.applied && (first || self.applied);
         self.reasoning_logprob = self.reasoning_logprob.or(later.reasoning_logprob);
         self.calls_logprob = self.calls_logprob.or(later.calls_logprob);
+        self.answer_logprob = self.answer_logprob.or(later.answer_logprob);
         self.sampler_gap = self.sampler_gap.or(later.sampler_gap);
+        self.kl = self.kl.or(later.kl);
+        self.importance = self.importance.or(later.importance);
         self.entropy = self.entropy.or(later.entropy);
         self.trace_tokens = self.trace_tokens.or(later.trace_tokens);
         if first {
             self.lift = later.lift;
         }
     }
+}
 
-    /// Writes its numbers into a step's metrics.
-    pub(crate) fn record(&self, metrics: &mut StepRecord) {
-        let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-        metrics.set("loss-rollouts", self.loss_rollouts);
-        metrics.set("loss-trace", self.loss_trace);
-        metrics.set("sampled-tokens", self.sampled_tokens as f64);
-        metrics.set("target-tokens", self.target_tokens as f64);
-        metrics.set("clipped", share(self.clipped_tokens, self.sampled_tokens));
-        metrics.set("reasoning-logprob", self.reasoning_logprob);
-        metrics.set("calls-logprob", self.calls_logprob);
-        metrics.set("trace-lift-positive", self.lift.positive);
-        metrics.set("trace-lift-negative", self.lift.negative);
-        metrics.set("privilege-gap", self.lift.privilege_gap);
-        metrics.set("sampler-gap", self.sampler_gap);
-        metrics.set("entropy", self.entropy);
-        metrics.set("trace-tokens", self.trace_tokens);
-        metrics.set("tree-tokens", self.tree_tokens as f64);
-        let saved = share(
-            self.unshared_tokens - self.tree_tokens,
-            self.unshared_tokens,
-        );
-        metrics.set("tokens-shared", saved);
-        metrics.set("grad-norm", self.grad_norm);
-        metrics.set("skipped", f64::from(!self.applied));
+/// A sum and the count of what was summed.
+#[derive(Clone, Copy, Default)]
+struct Sum(f64, usize);
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        *self = Self(self.0 + value, self.1 + 1);
+    }
+
+    fn mean(sums: impl Iterator<Item = Self>) -> Option<f64> {
+        let Self(sum, count) =
+            sums.fold(Self::default(), |all, it| Self(all.0 + it.0, all.1 + it.1));
+        (count > 0).then(|| sum / count as f64)
     }
 }
 
@@ -116,43 +156,39 @@ impl Update {
 struct Tally {
     loss_rollouts: f64,
     loss_trace: f64,
-    clipped: usize,
-    reasoning: (f64, usize),
-    calls: (f64, usize),
-    entropy: f64,
+    clipped: Clipped,
+    conditioned: bool,
+    reasoning: Sum,
+    calls: Sum,
+    answers: Sum,
+    entropy: Sum,
+    kl: Sum,
+    importance: Sum,
     gap: Option<f64>,
-    /// Under the trace, under the prompt, advantage: of conditioned rollouts.
+    /// Under the trace, under the prompt, advantage: of rollouts that have both.
     lift: [Vec<f32>; 3],
 }
 
 impl Learner {
     /// A learner of what is trained of `model`.
-    pub fn new(
-        model: &Model,
-        optimizer: OptimizerConfig,
-        objective: objective::Config,
-        keep: Keep,
-    ) -> Self {
+    pub fn new(model: &Model, optimizer: OptimizerConfig, keep: Keep) -> Self {
         Self {
             optimizer: Optimizer::new(optimizer, model.trained()),
-            objective,
             keep,
             buffers: Buffers::default(),
             gradient: vec![0.0; model.trained_len()],
         }
     }
 
-    /// Scores, evaluates the objective, differentiates and steps. `old` are the
-    /// log-probabilities that ratios are taken against, for each sample and target; without
-    /// them, the ones scored now: every ratio is then exactly 1.
+    /// Scores, evaluates the objective, differentiates and steps.
     pub fn update(
         &mut self,
         model: &mut Model,
         batch: &Batch,
-        old: Option<&[Vec<f32>]>,
+        fixed: Fixed<'_>,
         rate: f32,
     ) -> Update {
-        let tallies = self.gradient(model, batch, old);
+        let tallies = self.gradient(model, batch, fixed);
         let stats = model.step(&mut self.optimizer, &self.gradient, rate);
         summary(batch, &tallies, stats)
     }
@@ -171,7 +207,7 @@ impl Learner {
     }
 
     /// Leaves the batch's gradient in `self.gradient`.
-    fn gradient(&mut self, model: &Model, batch: &Batch, old: Option<&[Vec<f32>]>) -> Vec<Tally> {
+    fn gradient(&mut self, model: &Model, batch: &Batch, fixed: Fixed<'_>) -> Vec<Tally> {
         self.gradient.fill(0.0);
         let mut tallies = Vec::with_capacity(batch.samples.len());
         for range in forests(&batch.samples) {
@@ -184,14 +220,15 @@ impl Learner {
                 let scored = Scored {
                     logprobs: &pass.logprobs[place.clone()],
                     entropies: &pass.entropies[place.clone()],
-                    old: old.map(|old| &old[i][..]),
+                    old: fixed.old.map(|old| &old[i][..]),
+                    reference: fixed.reference.map(|reference| &reference[i][..]),
                 };
-                let (stream, tally) = evaluate(&self.objective, batch, sample, scored);
+                let (stream, tally) = evaluate(batch, sample, scored);
                 let logprobs = stream.coefficients().into_iter();
-                coefficients.extend(logprobs.map(|logprob| Coefficient {
-                    logprob,
-                    entropy: 0.0,
-                }));
+                let entropies = stream.entropy_coefficients().into_iter();
+                let pairs = logprobs.zip(entropies);
+                coefficients
+                    .extend(pairs.map(|(logprob, entropy)| Coefficient { logprob, entropy }));
                 tallies.push(tally);
             }
             pass.backward(&coefficients, &mut self.gradient, &mut self.buffers);
@@ -242,113 +279,235 @@ impl Forest {
     }
 }
 
-/// What the model says of one sample's targets, and what it said when they were sampled if that
-/// was scored.
+/// What the model says of one sample's targets, what it said before the first update if that
+/// was scored, and what the reference says.
 #[derive(Clone, Copy)]
 struct Scored<'a> {
     logprobs: &'a [f32],
     entropies: &'a [f32],
     old: Option<&'a [f32]>,
+    reference: Option<&'a [f32]>,
+}
+
+fn gather(from: &[f32], places: &[usize]) -> Vec<f32> {
+    places.iter().map(|&place| from[place]).collect()
 }
 
 /// The objectives of one sample, summed into one stream over its targets.
-fn evaluate(
-    config: &objective::Config,
-    batch: &Batch,
-    sample: &Sample,
-    scored: Scored<'_>,
-) -> (Stream, Tally) {
+fn evaluate(batch: &Batch, sample: &Sample, scored: Scored<'_>) -> (Stream, Tally) {
     let mut stream = Stream::new(sample.targets.len());
-    let mut tally = Tally::default();
-    let gather = |from: &[f32], places: &[usize]| -> Vec<f32> {
-        places.iter().map(|&place| from[place]).collect()
+    let mut tally = Tally {
+        conditioned: sample.rollouts.conditioned,
+        ..Tally::default()
     };
-
-    let rollouts = &sample.rollouts;
-    let now = gather(scored.logprobs, &rollouts.places);
-    let old = match (config.ratio_old, scored.old) {
-        (RatioOld::Prompt, _) if rollouts.conditioned => rollouts.sampled.clone(),
-        (_, Some(old)) => gather(old, &rollouts.places),
-        (_, None) => now.clone(),
-    };
-    let surrogate = clipped_surrogate(&now, &old, &rollouts.advantages, config.clip());
-    let share = 1.0 / batch.sampled_tokens.max(1) as f64;
-    stream.add(
-        &rollouts.places,
-        surrogate.loss,
-        &surrogate.coefficients,
-        share,
-    );
-    tally.loss_rollouts = share * surrogate.loss;
-    tally.clipped = surrogate.clipped;
-    tally.entropy = (rollouts.places.iter())
-        .map(|&place| f64::from(scored.entropies[place]))
-        .sum();
-    if rollouts.conditioned {
-        tally.lift = [now, rollouts.sampled.clone(), rollouts.advantages.clone()];
-    } else {
-        let pairs = now.iter().zip(&rollouts.sampled);
-        let gaps = pairs.map(|(now, sampled)| f64::from((now - sampled).abs()));
-        tally.gap = gaps.reduce(f64::max);
+    if let Some(push) = &batch.recipe.rollouts {
+        for episode in &sample.rollouts.episodes {
+            push_episode(
+                batch,
+                push,
+                sample,
+                episode,
+                scored,
+                &mut stream,
+                &mut tally,
+            );
+        }
     }
-
-    let imitation = &sample.imitation;
-    let (counts, progress) = (batch.target_counts, batch.progress);
-    let weights = component_weights(&imitation.targets, counts, &config.sft, progress);
-    let logprobs = gather(scored.logprobs, &imitation.places);
-    let likelihood = weighted_nll(&logprobs, &weights);
-    stream.add(
-        &imitation.places,
-        likelihood.loss,
-        &likelihood.coefficients,
-        1.0,
-    );
-    tally.loss_trace = likelihood.loss;
-    for (&logprob, target) in logprobs.iter().zip(&imitation.targets) {
-        let sum = match target {
-            Some(objective::Target::Reasoning) => &mut tally.reasoning,
-            Some(objective::Target::Call) => &mut tally.calls,
-            None => continue,
-        };
-        *sum = (sum.0 + f64::from(logprob), sum.1 + 1);
+    match batch.recipe.imitation {
+        Some(Imitation::Likelihood { sft, by }) => {
+            let (tokens, counts) = (&sample.imitation.tokens, batch.target_counts);
+            let weights = component_weights(tokens, counts, &sft, batch.recipe.progress);
+            imitate(sample, &weights, by, scored, &mut stream, &mut tally);
+        }
+        Some(Imitation::Hint { weight }) => {
+            let share = weight / batch.target_counts.total().max(1) as f64;
+            let weights = vec![share as f32; sample.imitation.tokens.len()];
+            imitate(
+                sample,
+                &weights,
+                TokenWeight::None,
+                scored,
+                &mut stream,
+                &mut tally,
+            );
+        }
+        Some(Imitation::OffPolicy { gamma }) => {
+            push_trace(batch, sample, gamma, scored, &mut stream, &mut tally);
+        }
+        None => {}
     }
     (stream, tally)
 }
 
+/// One rollout: its surrogate, its divergence from the reference, its entropy.
+fn push_episode(
+    batch: &Batch,
+    push: &Push,
+    sample: &Sample,
+    episode: &Range<usize>,
+    scored: Scored<'_>,
+    stream: &mut Stream,
+    tally: &mut Tally,
+) {
+    let rollouts = &sample.rollouts;
+    let places = &rollouts.places[episode.clone()];
+    let sampled = &rollouts.sampled[episode.clone()];
+    let now = gather(scored.logprobs, places);
+    let before = scored.old.unwrap_or(scored.logprobs);
+    let old = match push.context {
+        Context::Trace {
+            ratio_old: RatioOld::Prompt,
+            ..
+        } if rollouts.conditioned => sampled.to_vec(),
+        _ => gather(before, places),
+    };
+    let mut advantages = rollouts.advantages[episode.clone()].to_vec();
+    let taught = rollouts.taught.get(episode.clone());
+    if let (Context::Teacher { limit }, Some(taught)) = (push.context, taught) {
+        advantages = distillation_advantages(&gather(before, taught), &old, limit);
+    }
+    if push.importance.correction != Correction::None && !rollouts.conditioned {
+        let it = push.importance;
+        let low = match it.correction {
+            Correction::Mask => it.low,
+            Correction::None | Correction::Truncate => 0.0,
+        };
+        let weights = importance_weights(&old, sampled, it.correction, it.level, low, it.high);
+        for (advantage, weight) in advantages.iter_mut().zip(weights) {
+            *advantage *= weight;
+            tally.importance.add(f64::from(weight));
+        }
+    }
+
+    let surrogate = policy_loss(push.loss, &now, &old, &advantages);
+    let counts = batch.rollout_counts;
+    let share = push.weight * (push.aggregate).share(places.len(), counts, push.longest);
+    stream.add(places, surrogate.loss, &surrogate.coefficients, share);
+    tally.loss_rollouts += share * surrogate.loss;
+    tally.clipped.absorb(Clipped {
+        tokens: places.len(),
+        clipped: surrogate.clipped,
+    });
+    if let Some(reference) = scored.reference {
+        let kl = kl_penalty(push.kl_estimator, &now, &gather(reference, places));
+        stream.add(places, kl.loss, &kl.coefficients, share * push.kl);
+        tally.kl = Sum(tally.kl.0 + kl.loss, tally.kl.1 + places.len());
+    }
+    let entropies = gather(scored.entropies, places);
+    if push.entropy > 0.0 {
+        stream.reward_entropy(places, &entropies, share * push.entropy);
+    }
+    (entropies.iter()).for_each(|&entropy| tally.entropy.add(f64::from(entropy)));
+
+    if let Some(taught) = taught {
+        extend_lift(
+            &mut tally.lift,
+            &gather(scored.logprobs, taught),
+            &now,
+            &advantages,
+        );
+    } else if rollouts.conditioned {
+        extend_lift(
+            &mut tally.lift,
+            &now,
+            sampled,
+            &rollouts.advantages[episode.clone()],
+        );
+        return;
+    }
+    let gaps = (now.iter().zip(sampled)).map(|(now, sampled)| f64::from((now - sampled).abs()));
+    tally.gap = tally.gap.into_iter().chain(gaps).reduce(f64::max);
+}
+
+fn extend_lift(lift: &mut [Vec<f32>; 3], trace: &[f32], prompt: &[f32], advantages: &[f32]) {
+    for (all, more) in lift.iter_mut().zip([trace, prompt, advantages]) {
+        all.extend_from_slice(more);
+    }
+}
+
+/// The trace's weighted likelihood, and how likely it is by component.
+fn imitate(
+    sample: &Sample,
+    weights: &[f32],
+    by: TokenWeight,
+    scored: Scored<'_>,
+    stream: &mut Stream,
+    tally: &mut Tally,
+) {
+    let imitation = &sample.imitation;
+    let logprobs = gather(scored.logprobs, &imitation.places);
+    let likelihood = reweighted_nll(&logprobs, weights, by);
+    let (loss, coefficients) = (likelihood.loss, &likelihood.coefficients);
+    stream.add(&imitation.places, loss, coefficients, 1.0);
+    tally.loss_trace += loss;
+    for (&logprob, token) in logprobs.iter().zip(&imitation.tokens) {
+        let sum = match token.component {
+            Target::Reasoning => &mut tally.reasoning,
+            Target::Call => &mut tally.calls,
+            Target::Answer => &mut tally.answers,
+        };
+        sum.add(f64::from(logprob));
+    }
+}
+
+/// The trace as a member of its group.
+fn push_trace(
+    batch: &Batch,
+    sample: &Sample,
+    gamma: f64,
+    scored: Scored<'_>,
+    stream: &mut Stream,
+    tally: &mut Tally,
+) {
+    let (places, advantage) = (&sample.off_policy.places, sample.off_policy.advantage);
+    let Some(push) = batch.recipe.rollouts.filter(|_| !places.is_empty()) else {
+        return;
+    };
+    let now = gather(scored.logprobs, places);
+    let advantages = vec![advantage; now.len()];
+    let surrogate = policy_loss(PolicyLoss::Shaped { gamma }, &now, &now, &advantages);
+    let counts = batch.rollout_counts;
+    let share = push.weight * (push.aggregate).share(places.len(), counts, push.longest);
+    stream.add(places, surrogate.loss, &surrogate.coefficients, share);
+    tally.loss_trace += share * surrogate.loss;
+}
+
 fn summary(batch: &Batch, tallies: &[Tally], stats: StepStats) -> Update {
-    let mean = |of: fn(&Tally) -> (f64, usize)| {
-        let (sum, count) =
-            (tallies.iter().map(of)).fold((0.0, 0), |(sum, count), (s, n)| (sum + s, count + n));
-        (count > 0).then(|| sum / count as f64)
+    let mean = |of: fn(&Tally) -> Sum| Sum::mean(tallies.iter().map(of));
+    let clipped = |conditioned: bool| {
+        let mut sum = Clipped::default();
+        let of_context = tallies
+            .iter()
+            .filter(|tally| tally.conditioned == conditioned);
+        of_context.for_each(|tally| sum.absorb(tally.clipped));
+        sum
     };
     let lift = [0, 1, 2].map(|i| -> Vec<f32> {
         let all = tallies.iter().flat_map(|tally| &tally.lift[i]);
         all.copied().collect()
     });
     let samples = || batch.samples.iter();
-    let traced: Vec<f64> = samples()
-        .filter(|sample| sample.trace_tokens > 0)
-        .map(|sample| sample.trace_tokens as f64)
-        .collect();
+    let traced = samples().filter(|sample| sample.trace_tokens > 0);
     Update {
         loss_rollouts: tallies.iter().map(|tally| tally.loss_rollouts).sum(),
         loss_trace: tallies.iter().map(|tally| tally.loss_trace).sum(),
-        sampled_tokens: batch.sampled_tokens,
-        clipped_tokens: tallies.iter().map(|tally| tally.clipped).sum(),
-        target_tokens: batch.target_counts.reasoning + batch.target_counts.calls,
+        under_prompt: clipped(false),
+        under_trace: clipped(true),
+        epochs: Vec::new(),
+        target_tokens: batch.target_counts.total(),
         reasoning_logprob: mean(|tally| tally.reasoning),
         calls_logprob: mean(|tally| tally.calls),
+        answer_logprob: mean(|tally| tally.answers),
         lift: trace_lift(&lift[0], &lift[1], &lift[2]),
         sampler_gap: tallies
             .iter()
             .filter_map(|tally| tally.gap)
             .reduce(f64::max),
-        entropy: (batch.sampled_tokens > 0).then(|| {
-            let sum: f64 = tallies.iter().map(|tally| tally.entropy).sum();
-            sum / batch.sampled_tokens as f64
-        }),
-        trace_tokens: (!traced.is_empty())
-            .then(|| traced.iter().sum::<f64>() / traced.len() as f64),
+        kl: mean(|tally| tally.kl),
+        importance: mean(|tally| tally.importance),
+        entropy: mean(|tally| tally.entropy),
+        trace_tokens: Sum::mean(traced.map(|sample| Sum(sample.trace_tokens as f64, 1))),
+        traces_cut: samples().filter(|sample| sample.trace_cut).count(),
         tree_tokens: samples().map(|sample| sample.tree.len()).sum(),
         unshared_tokens: samples().map(|sample| sample.unshared_tokens).sum(),
         grad_norm: f64::from(stats.grad_norm),
@@ -403,6 +562,7 @@ mod tests {
                         ..Score::default()
                     },
                     prompt_tokens,
+                    hint_turns: 0,
                     turns: Vec::new(),
                     segments,
                 }

@@ -96,7 +96,7 @@ pub(crate) fn keep(config: &Config) -> Keep {
 /// to step, also while episodes are sampled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The model, masters and adapter included.
+    /// The model, masters and adapter included; a reference's too.
     pub weights: u64,
     /// Of what is trained.
     pub gradient: u64,
@@ -216,18 +216,33 @@ impl PlannedRun {
                 cache_bytes: self.settings.cache_bytes,
             }),
         };
-        Plan::new(&self.architecture, self.held, &load)
+        let mut plan = Plan::new(&self.architecture, self.held, &load);
+        // Under an adapter, the reference is the same weights.
+        if self.settings.objective.kl_weight() > 0.0 && self.held.adapter.is_none() {
+            plan.weights *= 2;
+        }
+        plan
     }
 
     /// Tokens of the largest forest.
     fn most_tokens(&self) -> usize {
         let settings = &self.settings;
-        let sequences = match settings.objective.algorithm {
-            // The trace, or twice where it is a worked example.
-            Algorithm::Sft => 1 + usize::from(settings.train.worked_examples > 0.0),
-            Algorithm::Grpo => settings.rollout.group_size,
-            Algorithm::Pact => settings.rollout.group_size + 1,
+        let algorithm = settings.objective.algorithm;
+        let rollouts = match algorithm.samples() {
+            true => settings.rollout.group_size,
+            false => 0,
         };
+        // A teacher scores every rollout once more.
+        let rollouts = match algorithm {
+            Algorithm::SelfDistillation => 2 * rollouts,
+            _ => rollouts,
+        };
+        // The trace, or twice where it is a worked example.
+        let traces = match settings.objective.uses_traces() {
+            true => 1 + usize::from(settings.train.worked_examples > 0.0),
+            false => 0,
+        };
+        let sequences = rollouts + traces;
         let tree = sequences * settings.rollout.max_tokens;
         tree.max((settings.train.prompts_per_step * tree).min(FOREST))
     }

@@ -7,15 +7,18 @@ use chat::Chat;
 use env::Suite;
 use episode::{Evaluation, EvaluationMode, Group, Seed, Task};
 use model::{Model, OptimizerKind};
-use objective::{Algorithm, is_anchored};
+use objective::{Context, Imitation, Recipe, is_anchored, off_policy_advantage};
 use rand::RngExt;
-use rollout::Setting;
+use rollout::{Setting, Start};
 
 use crate::batch::{Batch, Example};
 use crate::checkpoint::{Checkpoint, State};
+use crate::experience::{Experience, Gather, Rolled};
 use crate::folder::{RunFolder, StepRecord};
-use crate::learner::{Learner, Update};
-use crate::{Drawn, ModelPolicy, Settings, Source, TrainError, plan};
+use crate::judge::Judge;
+use crate::learner::{Fixed, Learner, Update};
+use crate::reference::Reference;
+use crate::{Missing, ModelPolicy, Settings, Source, TrainError, metrics, plan};
 
 /// Time since some fixed moment.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -31,6 +34,8 @@ pub struct Trainer {
     chat: Chat,
     source: Source,
     learner: Learner,
+    /// Where the objective has a divergence from it.
+    reference: Option<Reference>,
     folder: RunFolder,
     /// Files that make a checkpoint's folder a whole model folder, by name and text.
     companions: Vec<(String, String)>,
@@ -46,6 +51,8 @@ pub struct StepReport {
     pub update: Update,
     /// The step's line of metrics.jsonl.
     pub metrics: StepRecord,
+    /// What somebody should look at.
+    pub warnings: Vec<&'static str>,
 }
 
 /// What a new trainer is made of.
@@ -54,6 +61,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Where it begins.
     pub model: Model,
+    /// What training is pulled towards, if not where it begins.
+    pub reference: Option<Model>,
     /// The model's tokenizer and template.
     pub chat: Chat,
     /// Where the tasks come from.
@@ -79,12 +88,7 @@ impl Parts {
                 "use the tokenizer that the model was made with",
             );
         }
-        if self.source.is_empty() {
-            return setup(
-                "there is no task to train on".into(),
-                "give `data.train` tasks and, for `sft`, traces that end with an answer",
-            );
-        }
+        self.check_source()?;
         let muon = self.settings.optimizer.kind == OptimizerKind::Muon;
         if muon && self.model.adapter.is_some() {
             return setup(
@@ -96,6 +100,66 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// Refuses tasks that lack what the objective or the reward needs of them.
+    fn check_source(&self) -> Result<(), TrainError> {
+        let setup = |problem: String, hint: &str| {
+            let hint = hint.into();
+            Err(TrainError::Setup { problem, hint })
+        };
+        let algorithm = self.settings.objective.algorithm.name();
+        let missing = self.settings.trace.missing;
+        if self.source.is_empty() {
+            return setup(
+                "there is no task to train on".into(),
+                "give `data.train` tasks and, where the algorithm needs them, traces that end \
+                 with an answer",
+            );
+        }
+        let Source::Fixed { suite, tasks, .. } = &self.source else {
+            return Ok(());
+        };
+        let (untraced, count) = (self.source.untraced(), tasks.len());
+        if self.settings.needs_traces() && untraced > 0 {
+            let problem = format!(
+                "{untraced} of {count} tasks have no finished expert trace, which `{algorithm}` needs"
+            );
+            if self.settings.reward_kind().needs_gold()
+                || !self.settings.objective.algorithm.samples()
+            {
+                return setup(
+                    problem,
+                    "`--set trace.missing=drop` leaves these tasks out; `pact trace build` makes \
+                     traces",
+                );
+            }
+            if missing == Missing::Error {
+                return setup(
+                    problem,
+                    "`--set trace.missing=anchor` scores their rollouts under the prompt alone, \
+                     `--set trace.missing=drop` leaves these tasks out",
+                );
+            }
+        }
+        let kind = self.settings.reward_kind();
+        let tasks = || tasks.iter().map(|&task| &suite.tasks()[task]);
+        let lacking = match kind {
+            kind if kind.needs_unsolved() => tasks()
+                .filter(|task| suite.unsolved(task).is_none())
+                .count(),
+            kind if kind.needs_answer() => tasks().filter(|task| task.answer.is_none()).count(),
+            _ => 0,
+        };
+        match lacking {
+            0 => Ok(()),
+            lacking => setup(
+                format!("{lacking} of {count} tasks lack what this reward is counted by"),
+                "choose another `reward.kind`; `pact config explain reward.kind` lists them",
+            ),
+        }
+    }
+}
+
 impl Trainer {
     /// A run's beginning, which writes into `folder`.
     pub fn new(parts: Parts, folder: RunFolder) -> Result<Self, TrainError> {
@@ -103,6 +167,7 @@ impl Trainer {
         let Parts {
             settings,
             mut model,
+            reference,
             chat,
             source,
             companions,
@@ -112,8 +177,16 @@ impl Trainer {
         if settings.rollout.temperature > 0.0 {
             model.temperature = settings.rollout.temperature as f32;
         }
+        let reference = (settings.objective.kl_weight() > 0.0).then(|| match reference {
+            Some(mut reference) => {
+                reference.temperature = model.temperature;
+                Reference::Whole(Box::new(reference))
+            }
+            None => Reference::of_start(&model),
+        });
         Ok(Self {
-            learner: Learner::new(&model, settings.optimizer, settings.objective, keep),
+            learner: Learner::new(&model, settings.optimizer, keep),
+            reference,
             settings,
             model,
             step: 0,
@@ -152,23 +225,26 @@ impl Trainer {
     /// One training step: rollouts, batch, update, record.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let seed = self.settings.seed.named("step").child(self.step);
-        let count = self.settings.train.prompts_per_step;
-        let drawn = self
-            .source
-            .draw(self.step, count, self.settings.seed.named("data"));
+        let recipe = self.settings.recipe(self.step);
 
         let began = (self.clock)();
-        let groups = self.rollout(&drawn, seed)?;
+        let experience = self.experience(&recipe, seed.named("rollout"))?;
         let rolled_out = (self.clock)();
-        let update = self.learn(&drawn, &groups, seed)?;
+        let anchored = anchored(&experience, &recipe, seed.named("anchor"));
+        let update = self.learn(&experience, &anchored, &recipe, seed)?;
         let learned = (self.clock)();
 
-        let mut metrics = record(self.step, &groups, &update);
+        let mut metrics = StepRecord::new(self.step);
+        metrics::of_rollouts(&experience, &mut metrics);
+        metrics::of_recipe(&recipe, &anchored, &mut metrics);
+        metrics::of_update(&update, &mut metrics);
         metrics.set("seconds-rollout", (rolled_out - began).as_secs_f64());
         metrics.set("seconds-learn", (learned - rolled_out).as_secs_f64());
-        self.folder.record(self.step, &groups, &metrics)?;
+        self.folder
+            .record(self.step, experience.groups(), &anchored, &metrics)?;
         let report = StepReport {
             step: self.step,
+            warnings: metrics::warnings(&metrics, self.settings.train.sampler_gap_warning),
             update,
             metrics,
         };
@@ -176,55 +252,64 @@ impl Trainer {
         Ok(report)
     }
 
-    /// The step's groups, sampled from the prompt alone; none with `algorithm = "sft"`.
-    fn rollout(&self, drawn: &Drawn, seed: Seed) -> Result<Vec<Group>, TrainError> {
-        if self.settings.objective.algorithm == Algorithm::Sft {
-            return Ok(Vec::new());
-        }
-        let tasks: Vec<&Task> = drawn.tasks.iter().map(|(task, _)| task).collect();
+    /// The step's tasks, with groups sampled from the prompt alone where the recipe samples.
+    fn experience(&self, recipe: &Recipe, seed: Seed) -> Result<Experience, TrainError> {
+        let (step, count) = (self.step, self.settings.train.prompts_per_step);
+        let data = self.settings.seed.named("data");
+        let draw = |round: usize| match round {
+            0 => self.source.draw(step, count, data),
+            round => {
+                let again = data.named("again").child(round as u64);
+                self.source.draw(step, count, again)
+            }
+        };
+        let Some(push) = &recipe.rollouts else {
+            return Ok(Experience::of_traces(draw(0)));
+        };
         let (config, samples) = (&self.settings.rollout, self.settings.rollout.group_size);
-        self.roll_out(
-            &*drawn.suite,
-            &tasks,
-            samples,
-            config,
-            seed.named("rollout"),
-        )
+        let gather = Gather {
+            draw: &draw,
+            roll_out: &|suite, starts, seed| self.roll_out(suite, starts, samples, config, seed),
+            judge: Judge::of(&self.settings),
+            with_trace: matches!(recipe.imitation, Some(Imitation::OffPolicy { .. })),
+        };
+        Experience::gather(&gather, push, seed)
     }
 
     /// Every update of the step: one, unless the batch is cut or gone through again.
-    fn learn(&mut self, drawn: &Drawn, groups: &[Group], seed: Seed) -> Result<Update, TrainError> {
-        let (train, objective) = (&self.settings.train, &self.settings.objective);
-        let progress = self.step as f64 / train.steps.max(1) as f64;
-        let mut random = model::rng(seed.named("learn").0);
-        let examples: Vec<Example<'_>> = (drawn.tasks.iter().enumerate())
-            .map(|(i, (task, trace))| Example {
-                task,
-                trace: trace.as_ref(),
-                group: groups.get(i),
-                anchored: is_anchored(objective.anchor, random.random()),
-                repeated: random.random::<f64>() < train.worked_examples,
-            })
-            .collect();
+    fn learn(
+        &mut self,
+        experience: &Experience,
+        anchored: &[bool],
+        recipe: &Recipe,
+        seed: Seed,
+    ) -> Result<Update, TrainError> {
+        let train = &self.settings.train;
+        let examples = examples(experience, anchored, recipe, train.worked_examples, seed);
         let size = examples.len().div_ceil(train.mini_batches.max(1));
         let batches: Vec<Batch> = (examples.chunks(size))
-            .map(|part| Batch::build(&self.chat, part, &train.again, progress, objective))
+            .map(|part| Batch::build(&self.chat, part, &self.settings.trace, recipe))
             .collect::<Result<_, _>>()?;
+        let (learner, model) = (&mut self.learner, &mut self.model);
+        let reference: Option<Vec<_>> = (self.reference.as_mut())
+            .filter(|_| recipe.rollouts.is_some_and(|push| push.kl > 0.0))
+            .map(|it| (batches.iter().map(|batch| it.score(learner, model, batch))).collect());
+        let is_repeated = batches.len() > 1 || train.inner_epochs > 1;
+        let old: Option<Vec<_>> = is_repeated
+            .then(|| (batches.iter().map(|batch| learner.score(model, batch))).collect());
         let rate = self.settings.schedule.at(self.step, train.steps);
-        if batches.len() == 1 && train.inner_epochs <= 1 {
-            return Ok(self
-                .learner
-                .update(&mut self.model, &batches[0], None, rate));
-        }
-        let old: Vec<_> = (batches.iter())
-            .map(|batch| self.learner.score(&self.model, batch))
-            .collect();
         let mut sum = Update::default();
         for _ in 0..train.inner_epochs.max(1) {
-            for (batch, old) in batches.iter().zip(&old) {
-                let update = (self.learner).update(&mut self.model, batch, Some(old), rate);
-                sum.absorb(&update);
+            let mut epoch = Update::default();
+            for (i, batch) in batches.iter().enumerate() {
+                let fixed = Fixed {
+                    old: old.as_ref().map(|old| &old[i][..]),
+                    reference: reference.as_ref().map(|reference| &reference[i][..]),
+                };
+                epoch.absorb(&learner.update(model, batch, fixed, rate));
             }
+            sum.absorb(&epoch);
+            sum.epochs.push([epoch.under_prompt, epoch.under_trace]);
         }
         Ok(sum)
     }
@@ -241,7 +326,8 @@ impl Trainer {
             config.temperature = 0.0;
         }
         let seed = self.settings.seed.named("evaluation");
-        let groups = self.roll_out(suite, tasks, 1, &config, seed)?;
+        let starts: Vec<Start<'_>> = tasks.iter().copied().map(Start::of).collect();
+        let groups = self.roll_out(suite, &starts, 1, &config, seed)?;
         let evaluation = Evaluation::of(self.step, mode, &groups);
         self.folder.evaluated(&evaluation, &groups)?;
         Ok(evaluation)
@@ -250,7 +336,7 @@ impl Trainer {
     fn roll_out(
         &self,
         suite: &dyn Suite,
-        tasks: &[&Task],
+        starts: &[Start<'_>],
         samples: usize,
         config: &rollout::Config,
         seed: Seed,
@@ -267,7 +353,7 @@ impl Trainer {
         Ok(rollout::run(
             &mut policy,
             &setting,
-            tasks,
+            starts,
             samples,
             seed,
             &mut |_| (),
@@ -299,44 +385,43 @@ impl Trainer {
     }
 }
 
-/// The step's line of metrics.jsonl.
-fn record(step: u64, groups: &[Group], update: &Update) -> StepRecord {
-    let mut metrics = StepRecord::new(step);
-    let episodes: Vec<_> = groups.iter().flat_map(|group| &group.episodes).collect();
-    if !episodes.is_empty() {
-        let count = episodes.len() as f64;
-        let mean = |of: &dyn Fn(&episode::Episode) -> f64| {
-            episodes.iter().map(|e| of(e)).sum::<f64>() / count
-        };
-        metrics.set("reward", mean(&|e| e.score.reward));
-        let mut names: Vec<&String> = episodes
-            .iter()
-            .flat_map(|e| e.score.metrics.keys())
-            .collect();
-        names.sort();
-        names.dedup();
-        for name in names {
-            let of = |e: &episode::Episode| e.score.metrics.get(name).copied().unwrap_or(0.0);
-            metrics.set(name, mean(&of));
-        }
-        metrics.set("turns", mean(&|e| e.turns.len() as f64));
-        metrics.set("prompt-tokens", mean(&|e| e.prompt_tokens as f64));
-        metrics.set("episode-tokens", mean(&|e| e.sampled_tokens() as f64));
-        let failures =
-            |e: &episode::Episode| e.turns.iter().map(|turn| turn.failures.len() as f64).sum();
-        metrics.set("parse-failures", mean(&failures));
-        let cut_off = |e: &episode::Episode| {
-            use episode::StopReason::{Answered, ScriptEnded};
-            f64::from(!matches!(e.stop, Answered | ScriptEnded))
-        };
-        metrics.set("cut-off", mean(&cut_off));
-        let flat = groups.iter().filter(|group| {
-            let reward = |e: &episode::Episode| e.score.reward;
-            let first = group.episodes.first().map(reward);
-            group.episodes.iter().all(|e| Some(reward(e)) == first)
-        });
-        metrics.set("flat-groups", flat.count() as f64 / groups.len() as f64);
-    }
-    update.record(&mut metrics);
-    metrics
+/// Which tasks' rollouts are scored under the prompt alone: method.md's q, drawn once for each
+/// prompt and step. Without a trace there is nothing else to be scored under.
+fn anchored(experience: &Experience, recipe: &Recipe, seed: Seed) -> Vec<bool> {
+    let mut random = model::rng(seed.0);
+    let q = match recipe.rollouts.map(|push| push.context) {
+        Some(Context::Trace { anchor, .. }) => anchor,
+        Some(Context::Prompt) => 1.0,
+        Some(Context::Teacher { .. }) | None => 0.0,
+    };
+    let draw = |one: &Rolled| is_anchored(q, random.random()) || one.trace.is_none();
+    experience.rolled.iter().map(draw).collect()
+}
+
+fn examples<'a>(
+    experience: &'a Experience,
+    anchored: &[bool],
+    recipe: &Recipe,
+    worked_examples: f64,
+    seed: Seed,
+) -> Vec<Example<'a>> {
+    let mut random = model::rng(seed.named("learn").0);
+    let advantages = experience.advantages(recipe.rollouts.as_ref());
+    (experience.rolled.iter().zip(advantages).zip(anchored))
+        .map(|((one, advantages), &anchored)| {
+            let rewards = || one.group.iter().flat_map(|group| &group.episodes);
+            let rewards: Vec<f64> = rewards().map(|e| e.score.reward).collect();
+            let of_trace = |reward| off_policy_advantage(reward, &rewards) as f32;
+            Example {
+                task: &one.task,
+                trace: one.trace.as_ref(),
+                group: one.group.as_ref(),
+                advantages,
+                trace_advantage: one.trace_reward.map_or(0.0, of_trace),
+                anchored,
+                repeated: random.random::<f64>() < worked_examples,
+                hint_turns: one.hint_turns,
+            }
+        })
+        .collect()
 }

@@ -56,6 +56,21 @@ impl Source {
         }
     }
 
+    /// How many of the tasks that are drawn have no finished trace.
+    pub fn untraced(&self) -> usize {
+        match self {
+            Self::Stream(_) => 0,
+            Self::Fixed {
+                suite,
+                traces,
+                tasks,
+            } => {
+                let has_trace = |task: usize| traces.contains_key(&suite.tasks()[task].id);
+                tasks.iter().filter(|&&task| !has_trace(task)).count()
+            }
+        }
+    }
+
     /// Whether there is nothing to draw.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)

@@ -1,6 +1,7 @@
 //! One file for each command: what it reads, what it does, what it prints.
 
 mod bench;
+mod compare;
 mod completions;
 mod config;
 mod data;
@@ -8,6 +9,8 @@ mod eval;
 mod model;
 mod rollout;
 mod show;
+mod study;
+mod trace;
 mod train;
 
 use anyhow::Result;
@@ -19,6 +22,7 @@ use crate::exit::Exit;
 pub(crate) fn run(command: Command) -> Result<Exit> {
     match command {
         Command::Data(command) => data::run(&command),
+        Command::Trace(command) => trace::run(&command),
         Command::Model(command) => model::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Train(arguments) => train::run(&arguments),
@@ -26,6 +30,8 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Rollout(arguments) => rollout::run(&arguments),
         Command::Bench(command) => bench::run(&command),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
+        Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
     }
 }

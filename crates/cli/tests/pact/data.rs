@@ -11,7 +11,7 @@ use super::Place;
     clippy::disallowed_methods,
     reason = "tests find their data through PACT_DATA"
 )]
-fn data_folder() -> Option<PathBuf> {
+pub(crate) fn data_folder() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     let root = std::env::var("PACT_DATA").unwrap_or_else(|_| beside.to_owned());
     let folder = Path::new(&root).join("ftrl");
@@ -23,7 +23,7 @@ fn data_folder() -> Option<PathBuf> {
 }
 
 /// Files of tasks that have a file of recorded traces beside them.
-fn files_with_traces(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
+pub(crate) fn files_with_traces(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
     let mut files: Vec<_> = fs::read_dir(folder)
         .expect("a folder")
         .map(|entry| entry.expect("its entries").path())
@@ -34,7 +34,28 @@ fn files_with_traces(folder: &Path) -> Vec<(PathBuf, PathBuf)> {
     files
 }
 
-fn sub_answers(file: &Path) -> usize {
+/// Files of tasks of which every row has gold calls.
+pub(crate) fn files_with_gold_calls(folder: &Path) -> Vec<PathBuf> {
+    let has_gold = |line: &str| {
+        let row: Value = serde_json::from_str(line).expect("JSON");
+        row.get("codes").is_some() && row.get("ground_truth").is_some_and(|it| !it.is_null())
+    };
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| entry.expect("its entries").path())
+        .filter(|file| file.extension().is_some_and(|end| end == "jsonl"))
+        .filter(|file| {
+            fs::read_to_string(file)
+                .expect("text")
+                .lines()
+                .all(has_gold)
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+pub(crate) fn sub_answers(file: &Path) -> usize {
     let text = fs::read_to_string(file).expect("rows");
     text.lines()
         .map(|line| {

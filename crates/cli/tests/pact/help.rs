@@ -1,8 +1,9 @@
 //! The help pages: what they say, and that their examples run.
 
+use super::study::STUDY;
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 25] = [
     "",
     "data",
     "data make",
@@ -11,6 +12,10 @@ const PAGES: [&str; 21] = [
     "model",
     "model init",
     "model info",
+    "trace",
+    "trace build",
+    "trace check",
+    "trace show",
     "config",
     "config default",
     "config show",
@@ -27,7 +32,14 @@ const PAGES: [&str; 21] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 4] = ["train", "model merge", "show", "completions"];
+const LATER_PAGES: [&str; 6] = [
+    "train",
+    "model merge",
+    "show",
+    "compare",
+    "study",
+    "completions",
+];
 
 #[test]
 fn the_short_help_of_every_command_fits_a_page() {
@@ -41,7 +53,14 @@ fn the_short_help_of_every_command_fits_a_page() {
 #[test]
 fn the_help_says_what_it_said() {
     let place = Place::new();
-    for page in ["", "train", "eval", "bench tree"] {
+    for page in [
+        "",
+        "train",
+        "eval",
+        "bench tree",
+        "trace build",
+        "trace check",
+    ] {
         let name = match page {
             "" => "help-pact".to_owned(),
             page => format!("help-{}", page.replace(' ', "-")),
@@ -55,6 +74,8 @@ fn the_help_says_what_it_said() {
 fn the_examples_of_every_help_page_run() {
     let place = Place::new();
     place.write("runs/quickstart.toml", QUICK);
+    let study = STUDY.replace("run.toml", "runs/quickstart.toml");
+    place.write("study.toml", &study);
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_pact"));
     let folder = folder.parent().expect("the binary lies in a folder");
     let mut path = vec![folder.to_owned()];
@@ -66,7 +87,10 @@ fn the_examples_of_every_help_page_run() {
     for page in PAGES.iter().chain(&LATER_PAGES) {
         let help = place.pact(&format!("{page} --help")).done();
         let examples = help.split_once("Examples:\n").map(|(_, after)| after);
-        let groups_commands = matches!(*page, "data" | "data make" | "model" | "config" | "bench");
+        let groups_commands = matches!(
+            *page,
+            "data" | "data make" | "trace" | "model" | "config" | "bench"
+        );
         assert_eq!(examples.is_some(), !groups_commands, "`pact {page} --help`");
         for line in examples.unwrap_or_default().lines() {
             let mut shell = std::process::Command::new("sh");

@@ -2,8 +2,11 @@
 
 mod bad_input;
 mod bench;
+mod compare;
 mod data;
 mod help;
+mod study;
+mod trace;
 mod training;
 mod world;
 

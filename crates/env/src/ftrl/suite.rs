@@ -102,6 +102,11 @@ impl FtrlSuite {
         self.tasks.iter().zip(&self.rows)
     }
 
+    fn row(&self, task: &Task) -> &SuiteRow {
+        let place = self.places.get(&task.id);
+        &self.rows[*place.expect("an episode is opened for a task of this suite")]
+    }
+
     pub(super) fn episode_of(&self, row: &SuiteRow) -> FtrlEpisode {
         FtrlEpisode {
             codes: Arc::clone(&row.codes),
@@ -121,11 +126,11 @@ impl Suite for FtrlSuite {
     }
 
     fn open(&self, task: &Task) -> Box<dyn Environment> {
-        let place = self
-            .places
-            .get(&task.id)
-            .expect("an episode is opened for a task of this suite");
-        Box::new(self.episode_of(&self.rows[*place]))
+        Box::new(self.episode_of(self.row(task)))
+    }
+
+    fn unsolved(&self, task: &Task) -> Option<UnsolvedSet> {
+        Some(UnsolvedSet::new(self.row(task).goldens.clone()))
     }
 
     fn is_instant(&self) -> bool {

@@ -41,6 +41,20 @@ pub struct Config {
     /// How often a look-up by name answers with an error that names the right key, so that
     /// the call must be made again; in `0..=1`.
     pub error_rate: f64,
+    /// How often the expert, at each depth of a task, first asks tools that nobody asked for:
+    /// each of the offered ones with this probability; in `0..=1`. Such a trace ends well, but
+    /// not by the shortest way.
+    pub detours: f64,
+    /// Another family, of which some tasks are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_family: Option<Family>,
+    /// How often a task is of the other family, if there is one; in `0..=1`.
+    pub other: f64,
+    /// How often a task (of the other family, if there is one) comes with its trace as a worked
+    /// example: the conversation holds the expert's turns and the request to solve the task
+    /// again; in `0..=1`. Only what follows is the agent's, so that imitation teaches to do as
+    /// an example did, and not to do it unasked; an evaluation shows of what use a trace is.
+    pub worked: f64,
 }
 
 impl Default for Config {
@@ -57,6 +71,10 @@ impl Default for Config {
             providers: 1,
             parameter_names: 1,
             error_rate: 0.1,
+            detours: 0.0,
+            other_family: None,
+            other: 0.0,
+            worked: 0.0,
         }
     }
 }
@@ -145,6 +163,9 @@ impl Config {
         let shares = [
             ("identifiers", self.identifiers, default.identifiers),
             ("error-rate", self.error_rate, default.error_rate),
+            ("detours", self.detours, default.detours),
+            ("other", self.other, default.other),
+            ("worked", self.worked, default.worked),
         ];
         for (field, found, default) in shares {
             if !(0.0..=1.0).contains(&found) {

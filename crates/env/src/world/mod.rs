@@ -7,6 +7,7 @@
 mod config;
 mod expert;
 pub mod lexicon;
+mod planner;
 mod problem;
 mod rows;
 mod suite;
@@ -15,11 +16,16 @@ mod wording;
 
 use std::ops::Range;
 
-use episode::{Task, Trace};
+use episode::{Seed, Task, Trace};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 pub use config::{Config, Family, Split};
 pub use rows::write_rows;
 pub use suite::WorldSuite;
+pub use wording::AGAIN;
+
+use problem::Problem;
 
 /// Generated tasks, and how an expert solves each of them.
 pub struct World {
@@ -42,8 +48,8 @@ pub fn generate_range(config: &Config, indices: Range<u64>) -> World {
     let mut tasks = Vec::new();
     let mut traces = Vec::new();
     for index in indices {
-        let problem = draw(config, index);
-        traces.push(expert::solve(&problem));
+        let (problem, trace) = draw(config, index);
+        traces.push(trace);
         tasks.push((problem.task.clone(), problem.into()));
     }
     World {
@@ -55,16 +61,29 @@ pub fn generate_range(config: &Config, indices: Range<u64>) -> World {
 
 /// The task of one index, and its trace, without the means to act on it.
 pub fn task(config: &Config, index: u64) -> (Task, Trace) {
-    let problem = draw(config, index);
-    let trace = expert::solve(&problem);
+    let (problem, trace) = draw(config, index);
     (problem.task, trace)
 }
 
-fn draw(config: &Config, index: u64) -> problem::Problem {
+/// The task of one index and its trace, which the conversation holds if the task is worked.
+fn draw(config: &Config, index: u64) -> (Problem, Trace) {
     if let Err(wrong) = config.check() {
         panic!("a config is checked before it is generated from: {wrong}");
     }
-    problem::draw(config, index)
+    // Draws of their own, so that a task is the same with a worked example and without.
+    let seed = Seed(config.seed).named("worked").child(index);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed.0);
+    let (is_other, is_worked) = (
+        rng.random_bool(config.other),
+        rng.random_bool(config.worked),
+    );
+    let other = config.other_family.filter(|_| is_other);
+    let mut problem = problem::draw(config, other.unwrap_or(config.family), index);
+    let trace = expert::solve(&problem, config.detours);
+    if is_worked && other == config.other_family {
+        problem.task.messages.extend(expert::worked_example(&trace));
+    }
+    (problem, trace)
 }
 
 #[cfg(test)]

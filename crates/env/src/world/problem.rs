@@ -70,15 +70,16 @@ impl Problem {
     }
 }
 
-/// The `index`-th task of a config.
-pub(super) fn draw(config: &Config, index: u64) -> Problem {
+/// The `index`-th task of a config, of a family in place of the config's own.
+pub(super) fn draw(config: &Config, family: Family, index: u64) -> Problem {
     let seed = Seed(config.seed)
         .named("world")
-        .named(config.family.name())
+        .named(family.name())
         .named(config.split.name())
         .child(index);
     let mut drawing = Drawing {
         config,
+        family,
         rng: ChaCha8Rng::seed_from_u64(seed.0),
         used: HashSet::new(),
     };
@@ -107,7 +108,7 @@ pub(super) fn draw(config: &Config, index: u64) -> Problem {
         .filter_map(|steps| steps.last())
         .map(|step| step.result.as_str())
         .collect();
-    let (family, split) = (config.family.name(), config.split.name());
+    let (family, split) = (family.name(), config.split.name());
     let task = Task {
         id: format!("{family}-{split}-{}-{index}", config.seed),
         scenario: scenario.to_owned(),
@@ -125,6 +126,7 @@ pub(super) fn draw(config: &Config, index: u64) -> Problem {
 /// The random choices of one task, and the names and identifiers that it has used up.
 struct Drawing<'a> {
     config: &'a Config,
+    family: Family,
     rng: ChaCha8Rng,
     used: HashSet<String>,
 }
@@ -161,7 +163,7 @@ impl Drawing<'_> {
         };
         let mut relations = self.shuffled(0..RELATIONS.len());
         relations.truncate(hops);
-        let is_plain = self.config.family == Family::Plain;
+        let is_plain = self.family == Family::Plain;
         if is_plain && self.rng.random_bool(self.config.identifiers) {
             relations[hops - 1] = REGISTRY_RELATION;
         }
@@ -186,7 +188,7 @@ impl Drawing<'_> {
             .filter(|r| !relations.contains(r))
             .collect();
         relations.extend(others.into_iter().take(distractors));
-        if self.config.family == Family::Keyed {
+        if self.family == Family::Keyed {
             relations.push(REGISTRY_RELATION);
         }
         relations.shuffle(&mut self.rng);
@@ -216,7 +218,7 @@ impl Drawing<'_> {
     /// A provider's tool for a relation.
     fn tool(&mut self, relation: usize, provider: &str) -> Tool {
         let stem = stem_of(relation);
-        let by_id = self.config.family == Family::Keyed && relation != REGISTRY_RELATION;
+        let by_id = self.family == Family::Keyed && relation != REGISTRY_RELATION;
         let what = asked_for(relation);
         Tool {
             name: format!("{stem}_{provider}"),
@@ -265,7 +267,7 @@ impl Drawing<'_> {
         let mut steps = Vec::new();
         let mut subject = start.to_owned();
         for &relation in chain {
-            if self.config.family == Family::Keyed {
+            if self.family == Family::Keyed {
                 let id = self.id();
                 let alias = self.alias();
                 let key = std::mem::replace(&mut subject, id.clone());
@@ -276,7 +278,7 @@ impl Drawing<'_> {
                     result: id,
                 });
             }
-            let alias = match self.config.family {
+            let alias = match self.family {
                 Family::Keyed => None,
                 Family::Plain => self.alias(),
             };

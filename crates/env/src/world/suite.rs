@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use episode::{Observation, Score, Task, ToolCall};
+use episode::{Observation, Score, Task, ToolCall, Trace};
 use indexmap::IndexMap;
 
+use super::planner;
 use super::problem::Problem;
 use super::tool::{self, Tool};
 use crate::{Environment, Suite, UnsolvedSet};
@@ -40,6 +41,15 @@ impl WorldSuite {
         suite
     }
 
+    /// How the world's expert solves each task, planned from what the suite knows of it. A
+    /// task that no expert of ours can plan, for instance one that was edited, has no trace.
+    pub fn planner_traces(&self) -> Vec<Trace> {
+        self.tasks
+            .iter()
+            .filter_map(|task| planner::plan(task, self.toolbox(task)))
+            .collect()
+    }
+
     pub(super) fn toolbox(&self, task: &Task) -> &Arc<Toolbox> {
         self.boxes
             .get(&task.id)
@@ -64,6 +74,10 @@ impl Suite for WorldSuite {
             calls: 0,
             named: 0,
         })
+    }
+
+    fn unsolved(&self, task: &Task) -> Option<UnsolvedSet> {
+        Some(UnsolvedSet::new(self.toolbox(task).goldens.clone()))
     }
 
     fn is_instant(&self) -> bool {

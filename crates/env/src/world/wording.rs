@@ -2,6 +2,9 @@
 
 use super::lexicon::{ID, REGISTRY};
 
+/// The user's turn behind a worked example.
+pub const AGAIN: &str = "That was a worked example. Now solve the task again from the start.";
+
 /// How many wordings a question has, and how many a tool's description.
 pub(super) const QUESTIONS: usize = 3;
 pub(super) const DESCRIPTIONS: usize = 3;

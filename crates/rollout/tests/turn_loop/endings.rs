@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chat::fixture;
 use episode::{ParseFailure, StopReason};
-use rollout::{Config, RolloutError, ScriptedPolicy, Setting};
+use rollout::{Config, RolloutError, ScriptedPolicy, Setting, Start};
 
 use crate::policies::{Broken, Dice};
 use crate::suite::{TestSuite, task};
@@ -132,7 +132,14 @@ fn an_episode_ends_when_its_time_is_over() {
             },
             clock: &clock,
         };
-        let groups = rollout::run(policy, &setting, &[&task("a")], 1, SEED, &mut |_| {});
+        let groups = rollout::run(
+            policy,
+            &setting,
+            &[Start::of(&task("a"))],
+            1,
+            SEED,
+            &mut |_| {},
+        );
         groups.expect("nothing broke").remove(0).episodes.remove(0)
     };
     let short = stop_after(1e6, &mut script(&[&say("x"), "Done."]));

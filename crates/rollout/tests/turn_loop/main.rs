@@ -1,6 +1,8 @@
 //! The turn loop from outside: what a policy sees, and what an episode becomes.
 
+mod best;
 mod endings;
+mod hints;
 mod policies;
 mod replay;
 mod suite;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use chat::{Chat, fixture};
 use episode::{Episode, Group, Seed, Task};
-use rollout::{Config, Policy, RolloutError, Setting};
+use rollout::{Config, Policy, RolloutError, Setting, Start};
 
 use suite::TestSuite;
 
@@ -25,14 +27,25 @@ fn roll(
     tasks: &[Task],
     samples: usize,
 ) -> Result<Vec<Group>, RolloutError> {
+    let starts: Vec<Start<'_>> = tasks.iter().map(Start::of).collect();
+    roll_from(policy, &fixture::chat(), suite, config, &starts, samples)
+}
+
+fn roll_from(
+    policy: &mut dyn Policy,
+    chat: &Chat,
+    suite: &TestSuite,
+    config: Config,
+    starts: &[Start<'_>],
+    samples: usize,
+) -> Result<Vec<Group>, RolloutError> {
     let setting = Setting {
-        chat: &fixture::chat(),
+        chat,
         suite,
         config: &config,
         clock: &|| Duration::ZERO,
     };
-    let tasks: Vec<&Task> = tasks.iter().collect();
-    rollout::run(policy, &setting, &tasks, samples, SEED, &mut |_| {})
+    rollout::run(policy, &setting, starts, samples, SEED, &mut |_| {})
 }
 
 /// The one episode of one task.

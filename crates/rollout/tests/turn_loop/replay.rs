@@ -22,8 +22,8 @@ fn trace(task: &str, answer: Option<&str>) -> Trace {
     Trace {
         task: task.to_owned(),
         turns: vec![say("one"), say("two")],
-        answer_reasoning: String::new(),
         answer: answer.map(str::to_owned),
+        ..Trace::default()
     }
 }
 

@@ -78,16 +78,16 @@ impl Steps {
             reports.iter().map(of).collect()
         };
         let settings = &trainer.settings;
-        let group = match settings.objective.algorithm {
-            Algorithm::Sft => 0,
-            _ => settings.rollout.group_size,
+        let group = match settings.objective.algorithm.samples() {
+            false => 0,
+            true => settings.rollout.group_size,
         };
         Ok(Self {
             seconds_rollout: seconds("seconds-rollout"),
             seconds_update: seconds("seconds-learn"),
             tokens: reports
                 .iter()
-                .map(|report| report.update.sampled_tokens)
+                .map(|report| report.update.sampled_tokens())
                 .collect(),
             episodes: settings.train.prompts_per_step * group,
             parameters: trainer.model.weights.layout().len,

@@ -9,8 +9,8 @@ use episode::Seed;
 use model::{
     Adapter, Architecture, Flops, Keep, LoraConfig, Model, OptimizerKind, TokenTree, Weights,
 };
-use objective::{Target, TargetCounts};
-use train::{Batch, Held, Imitation, Learner, Load, Plan, Rollouts, Sample};
+use objective::{Recipe, Target, TraceToken};
+use train::{Batch, Held, Imitated, Learner, Load, Plan, Rollouts, Sample};
 
 use super::measurement::Measurement;
 use crate::args::BenchSubject;
@@ -212,8 +212,7 @@ fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
 /// A learner that takes AdamW's steps.
 pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
     let keep = keep(checkpointing);
-    let (optimizer, objective) = Default::default();
-    Learner::new(model, optimizer, objective, keep)
+    Learner::new(model, Default::default(), keep)
 }
 
 fn keep(checkpointing: bool) -> Keep {
@@ -229,39 +228,31 @@ pub(super) fn imitation(sequences: &[Vec<u32>]) -> Batch {
         .map(|sequence| {
             let (tree, _) = TokenTree::from_sequences(&[sequence]);
             let targets: Vec<usize> = (1..tree.len()).collect();
+            let token = TraceToken {
+                component: Target::Call,
+                supervised: true,
+            };
             Sample {
-                imitation: Imitation {
+                imitation: Imitated {
                     places: (0..targets.len()).collect(),
-                    targets: vec![Some(Target::Reasoning); targets.len()],
+                    tokens: vec![token; targets.len()],
                 },
-                rollouts: Rollouts::default(),
                 unshared_tokens: tree.len(),
                 trace_tokens: tree.len(),
                 tree,
                 targets,
+                ..Sample::default()
             }
         })
         .collect();
-    let mut target_counts = TargetCounts::default();
-    for sample in &samples {
-        target_counts += TargetCounts::of(&sample.imitation.targets);
-    }
-    Batch {
-        samples,
-        target_counts,
-        ..Batch::default()
-    }
+    Batch::of(samples, Recipe::default())
 }
 
 /// Groups of sequences, each group a sample whose tree shares what its sequences share; their
 /// tokens from `context` on are a policy's.
 pub(super) fn rollouts(groups: &[&[Vec<u32>]], context: usize) -> Batch {
     let samples: Vec<Sample> = groups.iter().map(|group| sample(group, context)).collect();
-    Batch {
-        sampled_tokens: samples.iter().map(|s| s.rollouts.places.len()).sum(),
-        samples,
-        ..Batch::default()
-    }
+    Batch::of(samples, Recipe::default())
 }
 
 fn sample(group: &[Vec<u32>], context: usize) -> Sample {
@@ -277,6 +268,7 @@ fn sample(group: &[Vec<u32>], context: usize) -> Sample {
         ..Rollouts::default()
     };
     for (i, path) in paths.iter().enumerate() {
+        let begin = rollouts.places.len();
         let advantage = if i % 2 == 0 { 1.0 } else { -1.0 };
         for token in &path[context..] {
             let place = targets.binary_search(token).expect("every one is a target");
@@ -284,13 +276,13 @@ fn sample(group: &[Vec<u32>], context: usize) -> Sample {
             rollouts.advantages.push(advantage);
             rollouts.sampled.push(0.0);
         }
+        rollouts.episodes.push(begin..rollouts.places.len());
     }
     Sample {
         unshared_tokens: sequences.iter().map(|sequence| sequence.len()).sum(),
-        trace_tokens: 0,
         rollouts,
-        imitation: Imitation::default(),
         tree,
         targets,
+        ..Sample::default()
     }
 }

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::measurement::table;
 use super::subject::{self, Purpose, Subject};
 use crate::args::BenchTrain;
+use train::Fixed;
 
 pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
     let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
@@ -14,7 +15,7 @@ pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
     let batch = subject::imitation(&sequences);
     let planned = subject.planned_bytes(&batch, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
-    let times = subject.repeat(|model| learner.update(model, &batch, None, 1.0));
+    let times = subject.repeat(|model| learner.update(model, &batch, Fixed::default(), 1.0));
 
     let tokens = arguments.batch * arguments.tokens;
     let mut measurement = subject.outcome(times, tokens, subject.training_flops(&batch));

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use train::Batch;
+use train::{Batch, Fixed};
 
 use super::measurement::{median, table};
 use super::subject::{self, Purpose, Subject, Times};
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let planned = subject.planned_bytes(&shared, arguments.checkpointing)?;
     let mut learner = subject::learner(&subject.model, arguments.checkpointing);
     let mut step = |subject: &mut Subject, batch: &Batch| {
-        subject.time(|model| learner.update(model, batch, None, 1.0))
+        subject.time(|model| learner.update(model, batch, Fixed::default(), 1.0))
     };
     engine::forget_peak();
     step(&mut subject, &shared);
@@ -46,7 +46,7 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
         profile: Vec::new(),
     };
     if subject.profiles {
-        let update = |model: &mut _| learner.update(model, &shared, None, 1.0);
+        let update = |model: &mut _| learner.update(model, &shared, Fixed::default(), 1.0);
         times.profile = subject.repeat(update).profile;
     }
     let mut measurement = subject.outcome(times, tokens, flops);

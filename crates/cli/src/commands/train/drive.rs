@@ -95,12 +95,24 @@ impl<'a> Drive<'a> {
     }
 
     fn evaluate(&mut self) -> Result<()> {
+        let eval = self.eval;
+        let is_last = self.trainer.is_done();
         let modes = [
-            (self.eval.greedy, EvaluationMode::Greedy),
-            (self.eval.sampled, EvaluationMode::Sampled),
+            (
+                eval.greedy && (is_last || eval.greedy_between),
+                EvaluationMode::Greedy,
+            ),
+            (
+                eval.sampled && (is_last || eval.sampled_between),
+                EvaluationMode::Sampled,
+            ),
         ];
+        let count = match eval.tasks_between {
+            between if between > 0 && !is_last => between,
+            _ => eval.tasks,
+        };
         if let Some(suite) = &self.suite {
-            let tasks = suites::first(&**suite, self.eval.tasks);
+            let tasks = suites::first(&**suite, count);
             for (_, mode) in modes.into_iter().filter(|(is_wanted, _)| *is_wanted) {
                 let _span = tracing::info_span!("evaluation", ?mode).entered();
                 let evaluation = self.trainer.evaluate(&**suite, &tasks, mode)?;

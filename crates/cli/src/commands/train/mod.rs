@@ -16,7 +16,7 @@ use self::drive::{Drive, End};
 use self::outcome::Outcome;
 use self::plan::MemoryPlan;
 use crate::args::Train;
-use crate::config::RunConfig;
+use crate::config::{Model, RunConfig};
 use crate::exit::{Exit, UsageError};
 use crate::interrupt::Interrupt;
 use crate::policies::Policy;
@@ -127,7 +127,9 @@ fn settings(config: &RunConfig) -> Settings {
         seed: Seed(config.seed),
         train: config.train.clone(),
         rollout: config.rollout,
+        reward: config.reward,
         objective: config.objective,
+        trace: config.trace.clone(),
         optimizer: config.optimizer,
         schedule: config.schedule,
         cache_bytes: engine::cache_limit(&config.engine),
@@ -139,13 +141,28 @@ pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
     let settings = settings(config);
     let policy = Policy::of_config(&config.model, config.chat.clone(), settings.seed)?;
     Ok(Parts {
+        source: suites::training(config, &settings)?,
+        reference: reference(config)?,
         settings,
         model: policy.model,
         chat: policy.chat,
-        source: suites::training(config)?,
         companions: policy.tokenizer.files,
         clock,
     })
+}
+
+/// The policy that training is pulled towards, if it is another than the one that it begins with.
+fn reference(config: &RunConfig) -> Result<Option<::model::Model>> {
+    let Some(path) = config.model.reference.as_ref() else {
+        return Ok(None);
+    };
+    let model = Model {
+        path: Some(path.clone()),
+        weights: config.model.weights,
+        ..Model::default()
+    };
+    let policy = Policy::of_config(&model, config.chat.clone(), Seed(config.seed))?;
+    Ok(Some(policy.model))
 }
 
 /// An endless stream's prompts are not known beforehand.

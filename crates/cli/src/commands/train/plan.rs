@@ -2,7 +2,6 @@
 //! need at the config's limits, what there is, and which settings make it fit.
 
 use anyhow::Result;
-use objective::Algorithm;
 use serde_json::{Value, json};
 use train::{Plan, PlannedRun, Settings};
 
@@ -134,9 +133,9 @@ impl MemoryPlan {
 
 /// As many episodes as are ever to be sampled together.
 fn episodes(config: &RunConfig) -> usize {
-    let training = match config.objective.algorithm {
-        Algorithm::Sft => 0,
-        _ => config.train.prompts_per_step * config.rollout.group_size,
+    let training = match config.objective.algorithm.samples() {
+        false => 0,
+        true => config.train.prompts_per_step * config.rollout.group_size,
     };
     let evaluation = match config.eval {
         Eval {

@@ -95,6 +95,7 @@ pub(super) fn panels(measured: &[(Point, Outcome)]) -> Vec<Panel> {
             .map(|(point, measured)| (point.value() as f64, of(measured)))
             .filter(|(_, y)| *y > 0.0)
             .collect(),
+        band: Vec::new(),
     };
     let panel = |factor: Factor, (y, of): (&str, Quantity)| Panel {
         title: factor.name().to_owned(),
