@@ -16,3 +16,16 @@ pub fn distillation_advantages(teacher: &[f32], student: &[f32], limit: f64) -> 
         |(&t, &s): (&f32, &f32)| (f64::from(t) - f64::from(s)).clamp(-limit, limit) as f32;
     teacher.iter().zip(student).map(advantage).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_the_trace_makes_likelier_is_pushed_up_within_the_limit() {
+        let teacher = [-0.5, -3.0, -1.0, -80.0, 0.0];
+        let student = [-1.0, -1.0, -1.0, -0.5, -80.0];
+        let found = distillation_advantages(&teacher, &student, 5.0);
+        assert_eq!(found, [0.5, -2.0, 0.0, -5.0, 5.0]);
+    }
+}

@@ -27,3 +27,40 @@ pub fn hint_chunks(
     let probability = low + 0.5 * (high - low) * (1.0 + angle.cos());
     uniforms.iter().filter(|u| **u < probability).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(step: u64, expected: usize) {
+        // p falls from 0.9 by 0.5 at half of the hints' steps to 0.1
+        let uniforms = [0.05, 0.3, 0.55, 0.7, 0.95];
+        let found = hint_chunks(step, 500, 300, 5, 0.1, 0.9, &uniforms);
+        assert_eq!(found, expected, "step {step}");
+    }
+
+    #[test]
+    fn hints_grow_shorter_and_end() {
+        check(0, 4);
+        check(150, 2);
+        check(299, 1);
+        check(300, 0);
+        check(500, 0);
+    }
+
+    #[test]
+    fn no_steps_of_hints_are_no_hints() {
+        assert_eq!(hint_chunks(0, 500, 0, 1, 1.0, 1.0, &[0.0]), 0);
+    }
+
+    #[test]
+    fn a_probability_of_one_gives_the_whole_solution() {
+        assert_eq!(hint_chunks(7, 500, 300, 2, 1.0, 1.0, &[0.0, 0.999]), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "step 501 lies within a training of 500")]
+    fn a_step_beyond_the_training_is_a_mistake() {
+        hint_chunks(501, 500, 300, 0, 0.1, 0.9, &[]);
+    }
+}

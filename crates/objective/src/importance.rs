@@ -67,3 +67,51 @@ pub fn importance_weights(
         Level::Sequence => vec![bounded(log_ratios.sum()); trainer.len()],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_weight_outside_its_bounds_is_moved_or_masked() {
+        let check = |correction, level, low, expected: [f64; 3]| {
+            // ratios 4, 1/4 and 3/2, whose product is 3/2
+            let trainer = [0.8f32.ln(), 0.1f32.ln(), 0.6f32.ln()];
+            let sampler = [0.2f32.ln(), 0.4f32.ln(), 0.4f32.ln()];
+            let found = importance_weights(&trainer, &sampler, correction, level, low, 2.0);
+            for (f, e) in found.iter().zip(expected) {
+                assert!(
+                    (f64::from(*f) - e).abs() < 1e-6,
+                    "{correction:?} {level:?}: {found:?}"
+                );
+            }
+        };
+        check(Correction::None, Level::Token, 0.5, [1.0; 3]);
+        check(Correction::Truncate, Level::Token, 0.0, [2.0, 0.25, 1.5]);
+        check(Correction::Truncate, Level::Token, 0.5, [2.0, 0.5, 1.5]);
+        check(Correction::Mask, Level::Token, 0.5, [0.0, 0.0, 1.5]);
+        check(Correction::Mask, Level::Sequence, 0.5, [1.5; 3]);
+        check(Correction::Mask, Level::Sequence, 1.6, [0.0; 3]);
+    }
+
+    #[test]
+    fn a_rollout_without_tokens_has_no_weights() {
+        let of = |level| importance_weights(&[], &[], Correction::Mask, level, 0.5, 2.0);
+        assert!(of(Level::Token).is_empty() && of(Level::Sequence).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_sampler_that_is_the_trainer_is_not_corrected(
+            logprobs in prop::collection::vec(-90.0..0.0f32, 1..9),
+        ) {
+            for correction in [Correction::None, Correction::Truncate, Correction::Mask] {
+                for level in [Level::Token, Level::Sequence] {
+                    let found = importance_weights(&logprobs, &logprobs, correction, level, 0.5, 2.0);
+                    prop_assert_eq!(found, vec![1.0; logprobs.len()]);
+                }
+            }
+        }
+    }
+}

@@ -23,8 +23,7 @@ mod surrogate;
 mod trace;
 
 pub use advantage::{
-    Estimator, Outcome, advantages, group_relative, has_signal, off_policy_advantage,
-    overlong_penalty,
+    Estimator, Outcome, advantages, has_signal, off_policy_advantage, overlong_penalty,
 };
 pub use anneal::{Anneal, Shape};
 pub use check::ConfigError;
@@ -42,7 +41,7 @@ pub use likelihood::{Likelihood, TokenWeight, reweighted_nll, weighted_nll};
 pub use mu::Mu;
 pub use recipe::{Context, HintOdds, Imitation, Push, Recipe, RolloutCounts};
 pub use stream::Stream;
-pub use surrogate::{Clip, PolicyLoss, Surrogate, clipped_surrogate, policy_loss};
+pub use surrogate::{Clip, PolicyLoss, Surrogate, policy_loss};
 pub use trace::{TraceLift, is_anchored, trace_lift};
 
 #[cfg(test)]

@@ -87,6 +87,27 @@ mod tests {
         assert_eq!(found.loss, 1.0);
     }
 
+    #[test]
+    fn a_token_counts_by_its_own_probability() {
+        let check = |by, expected: f64| {
+            let found = reweighted_nll(&[0.25f32.ln()], &[2.0], by);
+            assert!(
+                (found.loss - expected * 4f64.ln()).abs() < 1e-6,
+                "{by:?}: {found:?}"
+            );
+            assert!((f64::from(found.coefficients[0]) + expected).abs() < 1e-6);
+        };
+        check(TokenWeight::None, 2.0);
+        check(TokenWeight::Probability, 0.5);
+        check(TokenWeight::Phi, 0.375);
+    }
+
+    #[test]
+    fn phi_ignores_what_is_certain_and_what_is_impossible() {
+        let found = reweighted_nll(&[0.0, -200.0], &[1.0, 1.0], TokenWeight::Phi);
+        assert_eq!((found.loss, found.coefficients), (0.0, vec![0.0, 0.0]));
+    }
+
     proptest! {
         #[test]
         fn the_coefficient_is_the_slope_of_the_loss(
@@ -103,6 +124,35 @@ mod tests {
                 };
                 let slope = central_difference(loss, 0.0) / 1e4;
                 prop_assert!((f64::from(*coefficient) - slope).abs() < 1e-4);
+            }
+        }
+
+        #[test]
+        fn the_probability_beside_the_logarithm_is_a_number(
+            logprob in -3.0..0.0f32, weight in 0.0..2.0f32,
+        ) {
+            for by in [TokenWeight::None, TokenWeight::Probability, TokenWeight::Phi] {
+                let found = reweighted_nll(&[logprob], &[weight], by);
+                // What the token weighs stands still while its logarithm moves.
+                let still = f64::from(weight) * by.of(logprob);
+                let slope = central_difference(|l| -still * l, f64::from(logprob));
+                prop_assert!((f64::from(found.coefficients[0]) - slope).abs() < 1e-6);
+            }
+        }
+
+        #[test]
+        fn a_token_of_weight_zero_is_as_if_it_were_not_there(
+            logprobs in prop::collection::vec(-3.0..0.0f32, 1..10), place in 0usize..10,
+        ) {
+            let place = place % logprobs.len();
+            let mut weights = vec![1.0; logprobs.len()];
+            weights[place] = 0.0;
+            let mut without = logprobs.clone();
+            without.remove(place);
+            for by in [TokenWeight::None, TokenWeight::Probability, TokenWeight::Phi] {
+                let mut masked = reweighted_nll(&logprobs, &weights, by);
+                prop_assert_eq!(masked.coefficients.remove(place), 0.0);
+                prop_assert_eq!(masked, reweighted_nll(&without, &vec![1.0; without.len()], by));
             }
         }
     }

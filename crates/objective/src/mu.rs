@@ -28,3 +28,39 @@ impl Mu {
         self.valley
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mu_rises_in_a_line_falls_in_a_wave_and_stays() {
+        let mu = Mu {
+            warmup_steps: 10,
+            decay_steps: 20,
+            peak: 0.5,
+            valley: 0.1,
+        };
+        let check = |step, expected: f64| {
+            let found = mu.at(step);
+            assert!((found - expected).abs() < 1e-12, "step {step}: {found}");
+        };
+        check(0, 0.0);
+        check(5, 0.25);
+        check(10, 0.5);
+        check(20, 0.3);
+        check(30, 0.1);
+        check(10_000, 0.1);
+    }
+
+    #[test]
+    fn mu_without_steps_is_its_valley() {
+        let mu = Mu {
+            warmup_steps: 0,
+            decay_steps: 0,
+            peak: 0.9,
+            valley: 0.1,
+        };
+        assert_eq!((mu.at(0), mu.at(7)), (0.1, 0.1));
+    }
+}

@@ -115,21 +115,6 @@ pub fn policy_loss(
     surrogate
 }
 
-/// [`PolicyLoss::Clipped`] without the dual clip.
-pub fn clipped_surrogate(
-    logprobs: &[f32],
-    old: &[f32],
-    advantages: &[f32],
-    clip: Clip,
-) -> Surrogate {
-    policy_loss(
-        PolicyLoss::Clipped { clip, dual: None },
-        logprobs,
-        old,
-        advantages,
-    )
-}
-
 /// The log-ratio that each token is pushed with; 0 where the loss has none.
 fn log_ratios(loss: PolicyLoss, logprobs: &[f32], old: &[f32]) -> Vec<f64> {
     let tokens = logprobs.len();
@@ -216,37 +201,119 @@ mod tests {
         low: 0.2,
         high: 0.3,
     };
+    const PPO: PolicyLoss = PolicyLoss::Clipped {
+        clip: CLIP,
+        dual: None,
+    };
+    const DUAL: PolicyLoss = PolicyLoss::Clipped {
+        clip: CLIP,
+        dual: Some(2.0),
+    };
+    const CISPO: PolicyLoss = PolicyLoss::Cispo { clip: CLIP };
+    const GSPO: PolicyLoss = PolicyLoss::Sequence { clip: CLIP };
+    const SHAPED: PolicyLoss = PolicyLoss::Shaped { gamma: 0.1 };
+
+    const ALL: [PolicyLoss; 7] = [
+        PPO,
+        DUAL,
+        GSPO,
+        CISPO,
+        PolicyLoss::Ratio,
+        PolicyLoss::Likelihood,
+        SHAPED,
+    ];
+
+    /// One token of probability 1/2, whose ratio is as given.
+    fn check(
+        loss: PolicyLoss,
+        (ratio, advantage): (f64, f32),
+        expected: (f64, f32),
+        clipped: usize,
+    ) {
+        let logprob = 0.5f64.ln();
+        let old = (logprob - ratio.ln()) as f32;
+        let found = policy_loss(loss, &[logprob as f32], &[old], &[advantage]);
+        let case = format!("{loss:?}, ratio {ratio}, advantage {advantage}: {found:?}");
+        assert!((found.loss - expected.0).abs() < 1e-6, "{case}");
+        assert!((found.coefficients[0] - expected.1).abs() < 1e-6, "{case}");
+        assert_eq!(found.clipped, clipped, "{case}");
+    }
 
     #[test]
     fn each_side_of_the_clip_gives_the_hand_made_numbers() {
-        // (ratio, advantage) -> (loss, coefficient, clipped)
-        let check = |ratio: f64, advantage: f32, loss: f64, coefficient: f32, clipped: usize| {
-            let found = clipped_surrogate(&[ratio.ln() as f32], &[0.0], &[advantage], CLIP);
-            let case = format!("ratio {ratio}, advantage {advantage}: {found:?}");
-            assert!((found.loss - loss).abs() < 1e-6, "{case}");
-            assert!((found.coefficients[0] - coefficient).abs() < 1e-6, "{case}");
-            assert_eq!(found.clipped, clipped, "{case}");
-        };
-        check(1.1, 2.0, -2.2, -2.2, 0);
-        check(1.5, 2.0, -2.6, 0.0, 1);
-        check(0.5, 2.0, -1.0, -1.0, 0);
-        check(0.9, -2.0, 1.8, 1.8, 0);
-        check(0.5, -2.0, 1.6, 0.0, 1);
-        check(1.5, -2.0, 3.0, 3.0, 0);
-        check(1.5, 0.0, 0.0, 0.0, 0);
+        for loss in [PPO, GSPO] {
+            check(loss, (1.1, 2.0), (-2.2, -2.2), 0);
+            check(loss, (1.5, 2.0), (-2.6, 0.0), 1);
+            check(loss, (0.5, 2.0), (-1.0, -1.0), 0);
+            check(loss, (0.9, -2.0), (1.8, 1.8), 0);
+            check(loss, (0.5, -2.0), (1.6, 0.0), 1);
+            check(loss, (1.5, -2.0), (3.0, 3.0), 0);
+            check(loss, (1.5, 0.0), (0.0, 0.0), 0);
+        }
+    }
+
+    #[test]
+    fn the_dual_clip_bounds_what_a_bad_token_can_lose() {
+        check(DUAL, (1.5, -2.0), (3.0, 3.0), 0);
+        check(DUAL, (2.5, -2.0), (4.0, 0.0), 1);
+        check(DUAL, (0.5, -2.0), (1.6, 0.0), 1);
+        check(DUAL, (2.5, 2.0), (-2.6, 0.0), 1);
+    }
+
+    #[test]
+    fn a_loss_without_a_surrogates_clip_gives_the_hand_made_numbers() {
+        let nat = 2.0 * 0.5f64.ln();
+        // CISPO's clip bounds the weight, and every token is pushed.
+        check(CISPO, (1.1, 2.0), (-1.1 * nat, -2.2), 0);
+        check(CISPO, (2.0, 2.0), (-1.3 * nat, -2.6), 1);
+        check(CISPO, (0.1, -2.0), (0.8 * nat, 1.6), 1);
+        check(PolicyLoss::Ratio, (3.0, 2.0), (-6.0, -6.0), 0);
+        check(PolicyLoss::Likelihood, (3.0, 2.0), (-nat, -2.0), 0);
+        // 2 x 0.5 / 0.6, and of that 0.1 / 0.6
+        check(SHAPED, (3.0, 2.0), (-1.0 / 0.6, -0.1 / 0.36), 0);
+    }
+
+    #[test]
+    fn a_rollout_has_one_ratio_for_all_its_tokens_under_gspo() {
+        // log-ratios 0.3 and -0.1, whose mean is 0.1
+        let found = policy_loss(GSPO, &[-0.2, -0.6], &[-0.5, -0.5], &[1.0, -2.0]);
+        let s = 0.1f64.exp();
+        assert!((found.loss - s).abs() < 1e-6, "{found:?}");
+        assert!((f64::from(found.coefficients[0]) + s).abs() < 1e-6);
+        assert!((f64::from(found.coefficients[1]) - 2.0 * s).abs() < 1e-6);
     }
 
     #[test]
     fn a_ratio_beyond_all_bounds_stays_finite() {
-        let found = clipped_surrogate(&[-0.1], &[-200.0], &[-1.0], CLIP);
-        assert!((found.loss - 20f64.exp()).abs() < 1.0);
-        assert_eq!(found.coefficients, [0.0]);
+        for loss in [PPO, GSPO, PolicyLoss::Ratio] {
+            let found = policy_loss(loss, &[-0.1], &[-200.0], &[-1.0]);
+            assert!((found.loss - 20f64.exp()).abs() < 1.0);
+            assert_eq!(found.coefficients, [0.0]);
+        }
+    }
+
+    #[test]
+    fn an_impossible_expert_token_is_neither_lost_on_nor_pushed() {
+        let found = policy_loss(SHAPED, &[f32::NEG_INFINITY], &[], &[1.0]);
+        assert_eq!((found.loss, found.coefficients[0]), (0.0, 0.0));
+    }
+
+    #[test]
+    fn a_rollout_without_tokens_has_no_loss() {
+        for loss in ALL {
+            let found = policy_loss(loss, &[], &[], &[]);
+            assert_eq!((found.loss, found.coefficients.len()), (0.0, 0));
+        }
     }
 
     #[test]
     #[should_panic(expected = "every token has one log-probability")]
     fn slices_of_different_lengths_are_a_mistake() {
-        clipped_surrogate(&[0.0], &[0.0, 0.0], &[1.0], CLIP);
+        policy_loss(PPO, &[0.0], &[0.0, 0.0], &[1.0]);
+    }
+
+    fn losses() -> impl Strategy<Value = PolicyLoss> {
+        prop::sample::select(&ALL[..])
     }
 
     fn tokens() -> impl Strategy<Value = Vec<(f32, f32, f32)>> {
@@ -265,32 +332,57 @@ mod tests {
     proptest! {
         #[test]
         fn the_coefficient_is_the_slope_of_the_loss(
-            log_ratio in -1.0..1.0f64, advantage in -2.0..2.0f64,
+            loss in losses(),
+            logprob in -4.0..-0.01f64,
+            log_ratio in -1.0..1.0f64,
+            advantage in -2.0..2.0f64,
         ) {
             // The loss has a corner at each bound, where no slope is defined.
             let ratio = log_ratio.exp();
-            prop_assume!((ratio - 0.8).abs() > 1e-3 && (ratio - 1.3).abs() > 1e-3);
-            let slope = central_difference(|l| clipped(l, advantage, CLIP, None).loss, log_ratio);
-            prop_assert!((clipped(log_ratio, advantage, CLIP, None).coefficient - slope).abs() < 1e-6);
+            prop_assume!([0.8, 1.3, 2.0].iter().all(|bound| (ratio - bound).abs() > 1e-3));
+            let moved = |by: f64| match loss {
+                // Its ratio is a number: only the log-probability beside it moves.
+                PolicyLoss::Cispo { .. } => token(loss, logprob + by, log_ratio, advantage),
+                _ => token(loss, logprob + by, log_ratio + by, advantage),
+            };
+            let slope = central_difference(|by| moved(by).loss, 0.0);
+            prop_assert!((moved(0.0).coefficient - slope).abs() < 1e-6);
         }
 
         #[test]
         fn an_unchanged_policy_has_ratio_one(tokens in tokens()) {
             let [logprobs, _, advantages] = columns(&tokens);
-            let found = clipped_surrogate(&logprobs, &logprobs, &advantages, CLIP);
             let sum: f64 = advantages.iter().map(|&a| f64::from(a)).sum();
-            prop_assert_eq!(found.loss, -sum);
-            prop_assert_eq!(found.clipped, 0);
-            prop_assert!(found.coefficients.iter().zip(&advantages).all(|(c, a)| *c == -a));
+            for loss in [PPO, DUAL, GSPO, PolicyLoss::Ratio] {
+                let found = policy_loss(loss, &logprobs, &logprobs, &advantages);
+                prop_assert_eq!(found.loss, -sum);
+                prop_assert_eq!(found.clipped, 0);
+                prop_assert!(found.coefficients.iter().zip(&advantages).all(|(c, a)| *c == -a));
+            }
         }
 
         #[test]
-        fn parts_of_a_batch_sum_to_the_whole(tokens in tokens(), cut in 0usize..20) {
+        fn an_advantage_of_zero_gives_neither_loss_nor_gradient(
+            loss in losses(), tokens in tokens(),
+        ) {
+            let [logprobs, old, _] = columns(&tokens);
+            let found = policy_loss(loss, &logprobs, &old, &vec![0.0; tokens.len()]);
+            prop_assert_eq!(found.loss, 0.0);
+            prop_assert!(found.coefficients.iter().all(|c| *c == 0.0));
+            prop_assert_eq!(found.clipped, 0);
+        }
+
+        #[test]
+        fn parts_of_a_batch_sum_to_the_whole(
+            loss in losses(), tokens in tokens(), cut in 0usize..20,
+        ) {
+            // GSPO's ratio is the rollout's: a rollout is never cut.
+            prop_assume!(loss != GSPO);
             let [logprobs, old, advantages] = columns(&tokens);
             let cut = cut.min(tokens.len());
             let part = |range: std::ops::Range<usize>| {
-                clipped_surrogate(
-                    &logprobs[range.clone()], &old[range.clone()], &advantages[range], CLIP,
+                policy_loss(
+                    loss, &logprobs[range.clone()], &old[range.clone()], &advantages[range],
                 )
             };
             let (whole, a, b) = (part(0..tokens.len()), part(0..cut), part(cut..tokens.len()));
