@@ -432,10 +432,12 @@ pub(crate) enum ConfigCommand {
     /// Say what a key or a table means
     #[command(
         after_long_help = "Examples:\n  pact config explain rollout.group-size\n  \
-                           pact config explain objective.sft"
+                           pact config explain objective.sft\n  \
+                           pact config explain objective.algorithm\n  \
+                           pact config explain metrics.trace-lift-positive"
     )]
     Explain {
-        /// The key, from the top
+        /// The key, from the top; `metrics.NAME` is a number of metrics.jsonl
         key: String,
     },
 }

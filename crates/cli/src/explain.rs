@@ -20,8 +20,14 @@ pub(crate) fn default_toml() -> String {
     text
 }
 
-/// What a key or a table means.
+/// What a key, a table or a metric means.
 pub(crate) fn explain(key: &str) -> Result<String, UsageError> {
+    if let Some(name) = key
+        .strip_prefix("metrics")
+        .filter(|rest| rest.is_empty() || rest.starts_with('.'))
+    {
+        return explain_metric(name.trim_start_matches('.'));
+    }
     let schema = Schema::of_run();
     let Some(entry) = schema.find(key).filter(|entry| !entry.key.is_empty()) else {
         let keys = schema.entries.iter().map(|entry| entry.key.as_str());
@@ -38,11 +44,36 @@ pub(crate) fn explain(key: &str) -> Result<String, UsageError> {
         Kind::Value(words) => {
             let default = lookup(&defaults, key);
             let default = default.map_or("not set".to_owned(), Value::to_string);
-            format!("{key}: {words}\ndefault: {default}\n\n{doc}\n")
+            let mut text = format!("{key}: {words}\ndefault: {default}\n\n{doc}\n");
+            for (name, doc) in &entry.choices {
+                let _ = writeln!(text, "\n{name}\n    {}", doc.join("\n    "));
+            }
+            text
         }
         Kind::Table => format!("[{key}]\n\n{doc}\n\n{}", list(schema, key, &defaults)),
         Kind::Choice => format!("{key}: one of\n\n{}\n{doc}\n", list(schema, key, &defaults)),
     })
+}
+
+/// What a number of metrics.jsonl is; all of them for an empty name.
+fn explain_metric(name: &str) -> Result<String, UsageError> {
+    if name.is_empty() {
+        let lines = train::METRICS.map(|(name, text)| format!("{name}\n    {text}\n"));
+        return Ok(lines.concat());
+    }
+    match train::describe(name) {
+        Some(text) => Ok(format!("metrics.{name}\n\n{text}\n")),
+        None => {
+            let names = train::METRICS.iter().map(|(name, _)| *name);
+            let hint = match suggestion::hint(name, names) {
+                hint if hint.is_empty() => {
+                    "\nhint: `pact config explain metrics` lists all of them".to_owned()
+                }
+                hint => hint,
+            };
+            Err(UsageError(format!("no metric is called `{name}`{hint}")))
+        }
+    }
 }
 
 /// The keys below a table, each with its default and the first line of its text.

@@ -33,6 +33,8 @@ pub(crate) struct Entry {
     /// The doc comment, line by line.
     pub(crate) doc: Vec<String>,
     pub(crate) kind: Kind,
+    /// What a value can be, where that is one of several names, each with its doc comment.
+    pub(crate) choices: Vec<(String, Vec<String>)>,
 }
 
 /// What a key holds.
@@ -209,7 +211,12 @@ impl Walk {
             let names: Vec<String> = (declared.fields.iter())
                 .map(|field| format!("\"{}\"", field.name))
                 .collect();
-            return self.add(key, &doc, Kind::Value(names.join(" or ")));
+            let choices = (declared.fields.iter())
+                .map(|field| (field.name.clone(), field.doc.clone()))
+                .collect();
+            self.add(key, &doc, Kind::Value(names.join(" or ")));
+            self.entries.last_mut().expect("just added").choices = choices;
+            return;
         }
         let kind = match declared.is_enum {
             true => Kind::Choice,
@@ -240,6 +247,7 @@ impl Walk {
             key: key.to_owned(),
             doc: doc.to_vec(),
             kind,
+            choices: Vec::new(),
         });
     }
 

@@ -435,7 +435,6 @@ fn schedules_and_penalties_give_the_references_numbers() {
         let uniforms: Vec<f64> = parse(&case["uniforms"]);
         let found = hint_chunks(
             parse(&case["step"]),
-            500,
             parse(&case["hint-steps"]),
             uniforms.len(),
             number(&case["low"]),

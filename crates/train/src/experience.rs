@@ -32,13 +32,14 @@ pub(crate) struct Experience {
     pub(crate) dropped: usize,
 }
 
+type RollOut<'a> = dyn Fn(&dyn Suite, &[Start<'_>], Seed) -> Result<Vec<Group>, TrainError> + 'a;
+
 /// How tasks are drawn and rolled out.
 pub(crate) struct Gather<'a> {
     /// The tasks of a round, counted from 0.
     pub(crate) draw: &'a dyn Fn(usize) -> Drawn,
     /// Rolls out a group from each start.
-    pub(crate) roll_out:
-        &'a dyn Fn(&dyn Suite, &[Start<'_>], Seed) -> Result<Vec<Group>, TrainError>,
+    pub(crate) roll_out: &'a RollOut<'a>,
     /// What episodes are worth.
     pub(crate) judge: Judge,
     /// Whether traces are members of their groups.
@@ -175,8 +176,7 @@ fn hints(tasks: &[(Task, Option<Trace>)], odds: Option<HintOdds>, seed: Seed) ->
         let chunks = odds.chunks.min(trace.turns.len());
         let uniforms: Vec<f64> = (0..chunks).map(|_| random.random()).collect();
         let (low, high) = (odds.low, odds.high);
-        let total = odds.steps.max(odds.step);
-        let kept = hint_chunks(odds.step, total, odds.steps, chunks, low, high, &uniforms);
+        let kept = hint_chunks(odds.step, odds.steps, chunks, low, high, &uniforms);
         // The turns fall into chunks of sizes that differ by one at most.
         (kept * trace.turns.len()).checked_div(chunks).unwrap_or(0)
     };

@@ -298,7 +298,9 @@ fn every_algorithm_takes_its_steps_and_explains_its_numbers() {
                 assert!(train::describe(name).is_some(), "`{name}` has no text");
             }
             // Where no rollout is kept, none is measured.
-            let is_pushed = line.get("sampled-tokens").is_some_and(|tokens| *tokens > 0.0);
+            let is_pushed = line
+                .get("sampled-tokens")
+                .is_some_and(|tokens| *tokens > 0.0);
             assert_eq!(line.contains_key("kl"), is_pushed, "{}", algorithm.name());
         }
     }

@@ -26,6 +26,8 @@ pub(super) struct Drive<'a> {
     saved: Option<PathBuf>,
     interrupt: &'a Interrupt,
     progress: Progress,
+    /// The last step's warnings.
+    warned: Vec<&'static str>,
 }
 
 /// Why a run is not under way any more.
@@ -57,6 +59,7 @@ impl<'a> Drive<'a> {
             suite,
             interrupt,
             progress,
+            warned: Vec::new(),
         }
     }
 
@@ -85,7 +88,19 @@ impl<'a> Drive<'a> {
             (self.evaluated, self.saved) = (false, None);
             let line = step_line(&report, self.trainer.settings.train.steps);
             self.progress.line(&line);
+            self.warn(&report.warnings);
         }
+    }
+
+    /// Says each warning when it begins, not again while it lasts.
+    fn warn(&mut self, warnings: &[&'static str]) {
+        for warning in warnings {
+            if !self.warned.contains(warning) {
+                tracing::warn!("{warning}");
+                self.progress.line(&format!("warning: {warning}"));
+            }
+        }
+        self.warned = warnings.to_vec();
     }
 
     /// Whether something is due that is done before, after and every `every` steps.
