@@ -87,11 +87,14 @@ impl Source {
         format!("{:016x}", seed.0)
     }
 
-    /// The `count` tasks of step `step`. They depend on nothing but the arguments.
-    pub fn draw(&self, step: u64, count: usize, seed: Seed) -> Drawn {
+    /// The `count` tasks of a round (0 where there is but one) of step `step`. They depend on
+    /// nothing but the arguments.
+    pub fn draw(&self, step: u64, round: u64, count: usize, seed: Seed) -> Drawn {
         let first = step * count as u64;
         match self {
             Self::Stream(config) => {
+                // No stream is that long, so no round draws another's tasks.
+                let first = first + (round << 40);
                 let world = world::generate_range(config, first..first + count as u64);
                 let tasks = world.suite.tasks().iter().cloned();
                 Drawn {
@@ -104,6 +107,10 @@ impl Source {
                 traces,
                 tasks,
             } => {
+                let seed = match round {
+                    0 => seed,
+                    round => seed.named("again").child(round),
+                };
                 let mut order = (0, shuffled(tasks, seed.child(0)));
                 let of_draw = |draw: u64| {
                     let (epoch, place) = (draw / tasks.len() as u64, draw % tasks.len() as u64);
@@ -138,6 +145,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_further_round_of_a_stream_has_tasks_of_its_own() {
+        let source = Source::Stream(world::Config::default());
+        let ids = |round| -> Vec<String> {
+            let drawn = source.draw(2, round, 3, Seed(4));
+            drawn.tasks.into_iter().map(|(task, _)| task.id).collect()
+        };
+        assert!(ids(0).iter().all(|id| !ids(1).contains(id)));
+        assert_eq!(ids(1), ids(1));
+    }
+
+    #[test]
     fn an_epoch_draws_every_task_once_and_the_next_in_another_order() {
         let world = world::generate(&world::Config {
             tasks: 6,
@@ -145,7 +163,7 @@ mod tests {
         });
         let source = Source::fixed(Arc::new(world.suite), world.traces, true);
         let ids = |step| -> Vec<String> {
-            let drawn = source.draw(step, 3, Seed(4));
+            let drawn = source.draw(step, 0, 3, Seed(4));
             drawn.tasks.into_iter().map(|(task, _)| task.id).collect()
         };
         let epoch = |first| [ids(first), ids(first + 1)].concat();
