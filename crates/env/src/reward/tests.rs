@@ -72,6 +72,7 @@ fn trace(turns: &[&[ToolCall]]) -> Trace {
         turns: turns.iter().map(turn).collect(),
         answer_reasoning: String::new(),
         answer: None,
+        ..Trace::default()
     }
 }
 
