@@ -172,6 +172,10 @@ impl Config {
                 return Err(wrong(field, &found, "a fraction within 0..=1", &default));
             }
         }
+        if self.other > 0.0 && self.other_family.is_none() {
+            let expected = "0 without an `other-family`";
+            return Err(wrong("other", &self.other, expected, &default.other));
+        }
         Ok(())
     }
 }
@@ -260,6 +264,27 @@ mod tests {
                 ..default()
             },
             "error-rate",
+        );
+        check(
+            Config {
+                detours: 1.5,
+                ..default()
+            },
+            "detours",
+        );
+        check(
+            Config {
+                worked: -0.1,
+                ..default()
+            },
+            "worked",
+        );
+        check(
+            Config {
+                other: 0.5,
+                ..default()
+            },
+            "other",
         );
     }
 }

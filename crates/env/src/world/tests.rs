@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use episode::ToolCall;
+use episode::{Message, Role, ToolCall};
 use serde_json::{Map, Value};
 
 use super::*;
@@ -100,6 +100,78 @@ fn a_task_depends_on_its_index_alone() {
     );
     let other = Config { seed: 1, ..config };
     assert_ne!(task(&other, 150).0.messages, part.suite.tasks()[0].messages);
+}
+
+#[test]
+fn a_worked_task_is_the_same_task_behind_its_own_trace() {
+    for family in [Family::Plain, Family::Keyed] {
+        let plain = generate(&config(family, Split::Train));
+        let worked = generate(&Config {
+            worked: 1.0,
+            ..config(family, Split::Train)
+        });
+        assert_eq!(worked.traces, plain.traces);
+        let tasks = plain.suite.tasks().iter().zip(worked.suite.tasks());
+        for ((without, with), trace) in tasks.zip(&plain.traces) {
+            let (asked, example) = with.messages.split_at(1);
+            assert_eq!(asked, without.messages);
+            assert_eq!((&with.id, &with.tools), (&without.id, &without.tools));
+            let (again, turns) = example.split_last().expect("a worked example");
+            assert_eq!(*again, Message::new(Role::User, AGAIN));
+            let calls: Vec<&ToolCall> = turns.iter().flat_map(|m| &m.tool_calls).collect();
+            let expected: Vec<&ToolCall> = trace.turns.iter().flat_map(|t| &t.calls).collect();
+            assert_eq!(calls, expected);
+            let answer = turns.last().map(|message| &message.content);
+            assert_eq!(answer, with.answer.as_ref());
+        }
+    }
+}
+
+#[test]
+fn only_tasks_of_the_other_family_are_worked_and_as_often_as_asked() {
+    let mixed = Config {
+        tasks: 2000,
+        other_family: Some(Family::Keyed),
+        other: 0.6,
+        worked: 0.75,
+        ..config(Family::Plain, Split::Train)
+    };
+    let world = generate(&mixed);
+    let tasks = world.suite.tasks();
+    let (keyed, plain): (Vec<_>, Vec<_>) = (tasks.iter()).partition(|t| t.id.starts_with("keyed"));
+    assert!(plain.iter().all(|task| task.messages.len() == 1));
+    assert!(keyed.len().abs_diff(1200) < 80, "{}", keyed.len());
+    let worked = keyed.iter().filter(|task| task.messages.len() > 1).count();
+    assert!(worked.abs_diff(900) < 80, "{worked}");
+}
+
+#[test]
+fn an_expert_that_takes_detours_finds_everything_with_more_calls() {
+    let of = |detours| {
+        generate(&Config {
+            detours,
+            error_rate: 0.0,
+            distractors: [2, 2],
+            ..config(Family::Keyed, Split::Train)
+        })
+    };
+    let (direct, winding) = (of(0.0), of(1.0));
+    for (index, trace) in winding.traces.iter().enumerate() {
+        assert_eq!(trace.answer, direct.traces[index].answer);
+        let hops = direct.traces[index].turns.len() / 2;
+        // Two tools that nobody asked for, at each look-up by identifier.
+        assert_eq!(
+            trace.turns.len(),
+            direct.traces[index].turns.len() + 2 * hops
+        );
+        let mut environment = winding.suite.open(&winding.suite.tasks()[index]);
+        for call in trace.turns.iter().flat_map(|turn| &turn.calls) {
+            environment.call(call);
+        }
+        let metrics = environment.score().metrics;
+        assert_eq!(metrics["solve-r"], 1.0);
+        assert!(metrics["solve-p"] < 1.0);
+    }
 }
 
 #[test]
