@@ -389,6 +389,18 @@ impl RunConfig {
                 ),
             });
         }
+        let (first, steps) = (self.objective.sft_first_steps, self.train.steps);
+        if first > 0 && steps > 0 && first >= steps {
+            let name = self.objective.algorithm.name();
+            let problem =
+                format!("is {first} of `train.steps = {steps}`, which leaves none to `{name}`");
+            return Err(within("objective", "sft-first-steps", problem));
+        }
+        let (cache, longest) = (self.objective.overlong.cache, self.rollout.max_tokens);
+        if let Some(cache) = cache.filter(|cache| *cache > longest) {
+            let problem = format!("is {cache}, expected at most `rollout.max-tokens`, {longest}");
+            return Err(within("objective", "overlong.cache", problem));
+        }
         Ok(())
     }
 }
@@ -481,6 +493,32 @@ mod tests {
             "eval = { tasks = 20, tasks-between = 21 }",
             "eval.tasks-between",
             "is 21, expected at most `eval.tasks`, 20",
+        );
+        check(
+            "train.steps = 5\nobjective.sft-first-steps = 5",
+            "objective.sft-first-steps",
+            "is 5 of `train.steps = 5`, which leaves none to `pact`",
+        );
+        check(
+            "rollout.max-tokens = 10\nobjective.overlong.cache = 11",
+            "objective.overlong.cache",
+            "is 11, expected at most `rollout.max-tokens`, 10",
+        );
+        check(
+            "objective.algorithm = \"match-tir\"\nreward.kind = \"solve-f1\"",
+            "reward.kind",
+            "has no reward for each turn, which `objective.algorithm = \"match-tir\"` needs, \
+             expected `match-tir` or `ftrl`",
+        );
+        check(
+            "trace.template = \"{{ answer }}\"",
+            "trace.template",
+            "is set, but `trace.place = \"turns\"` prints no text, expected `system` or `user`",
+        );
+        check(
+            "objective.algorithm = \"grpo\"\ntrace.observations = false",
+            "trace.observations",
+            "is set, but `objective.algorithm = \"grpo\"` scores nothing under a trace",
         );
         check(
             "train.inner-epochs = 0",

@@ -195,7 +195,8 @@ impl Default for Advantage {
 }
 
 /// The pull towards a reference policy, which is `model.reference`, else the policy that the
-/// run began with. Costs a scoring pass of it for each batch.
+/// run began with: over the rollouts' tokens, in the context that they are scored in. Costs a
+/// scoring pass of it for each batch, and its weights in memory unless an adapter is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Kl {

@@ -25,6 +25,36 @@ fn a_config_with_an_unknown_key() {
 }
 
 #[test]
+fn switches_that_contradict_each_other_are_all_named() {
+    let place = Place::new();
+    place.write(
+        "run.toml",
+        "[objective]\nalgorithm = \"sft\"\nkl.weight = 0.1\nchord.peak = 2.0\n[trace]\nplace = \"user\"\n",
+    );
+    let message = place.pact("config check run.toml").refused(2);
+    assert_snapshot!(message, @r#"
+    error: `run.toml`, line 4: `objective.chord.peak` is 2, expected a share from 0 to 1
+    `run.toml`, line 4: `objective.chord` is set, but `objective.algorithm = "sft"` does not read it, expected `chord-mu` or `chord-phi`
+    `run.toml`, line 3: `objective.kl.weight` is about rollouts, and `sft` samples none
+    `run.toml`, line 6: `trace.place` is set, but `objective.algorithm = "sft"` scores nothing under a trace
+    "#);
+}
+
+#[test]
+fn a_metric_that_is_not_there() {
+    let place = Place::new();
+    let message = place
+        .pact("config explain metrics.privilege-gop")
+        .refused(2);
+    assert_snapshot!(message, @r"
+    error: no metric is called `privilege-gop`
+    hint: did you mean `privilege-gap`?
+    ");
+    let text = place.pact("config explain metrics.privilege-gap").done();
+    assert!(text.contains("internalised"), "{text}");
+}
+
+#[test]
 fn a_misspelt_override() {
     let place = Place::new();
     place.write("run.toml", QUICK);
