@@ -35,6 +35,7 @@ fn trace() -> Trace {
         ],
         answer_reasoning: String::new(),
         answer: Some("Four.".to_owned()),
+        ..Trace::default()
     }
 }
 
