@@ -1,9 +1,7 @@
 //! From tokens back to a trace: an episode retold as if an expert had written it, and an
 //! expert's reasoning in the segments that a curriculum keeps or drops.
 
-use std::ops::Range;
-
-use episode::{Author, Episode, Part, Segment, StopReason, Task, Trace, TraceTurn, Turn};
+use episode::{Author, Episode, Part, StopReason, Task, Trace, TraceTurn, Turn};
 
 use crate::{Chat, ChatError, reasoning};
 
@@ -73,7 +71,7 @@ impl Chat {
     ) -> Result<Vec<Vec<String>>, ChatError> {
         let segments = self.expert(task, trace)?.into_segments();
         let turns = segments.iter().flat_map(|segment| {
-            expert_turns(segment)
+            (segment.runs_of(Author::Policy))
                 .into_iter()
                 .map(move |turn| (segment, turn))
         });
@@ -87,20 +85,6 @@ impl Chat {
             })
             .collect())
     }
-}
-
-/// The runs of tokens that the expert wrote in the policy's place.
-fn expert_turns(segment: &Segment) -> Vec<Range<usize>> {
-    let mut turns = Vec::new();
-    let mut start = 0;
-    for run in segment.authors.chunk_by(|a, b| a == b) {
-        let end = start + run.len();
-        if run[0] == Author::Policy {
-            turns.push(start..end);
-        }
-        start = end;
-    }
-    turns
 }
 
 /// Texts that are not empty, with blank lines between them.

@@ -126,6 +126,10 @@ impl From<Preset> for model::Preset {
 pub(crate) struct Data {
     /// The tasks to train on, with their expert traces.
     pub(crate) train: Source,
+    /// Expert traces for them, one a line, in the place of those that come with them: what
+    /// `pact trace build` wrote, say. Not for an endless stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traces: Option<PathBuf>,
     /// The tasks of evaluations, which are never trained on.
     pub(crate) eval: Source,
 }
@@ -138,6 +142,7 @@ impl Default for Data {
         };
         Self {
             train: Source::World(world::Config::default()),
+            traces: None,
             eval: Source::World(held_out),
         }
     }
@@ -241,6 +246,10 @@ impl RunConfig {
             self.check_eval(),
         ];
         wrongs.extend(checks.into_iter().filter_map(Result::err));
+        if self.data.traces.is_some() && matches!(self.data.train, Source::Stream(_)) {
+            let problem = "is set, but `data.train.stream` never ends, expected `world` or `ftrl`";
+            wrongs.push(within("data", "traces", problem.to_owned()));
+        }
         if matches!(self.data.eval, Source::Stream(_)) {
             let problem = "never ends, expected `world` or `ftrl`";
             wrongs.push(within("data.eval", "stream", problem.to_owned()));
@@ -463,6 +472,11 @@ mod tests {
             "[data.eval.stream]",
             "data.eval.stream",
             "never ends, expected `world` or `ftrl`",
+        );
+        check(
+            "data.traces = \"t\"\n[data.train.stream]",
+            "data.traces",
+            "is set, but `data.train.stream` never ends, expected `world` or `ftrl`",
         );
         check(
             "model = { path = \"base\", preset = \"tiny\" }",

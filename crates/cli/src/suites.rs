@@ -38,7 +38,10 @@ pub(crate) fn training(config: &RunConfig, settings: &Settings) -> Result<train:
     if let Source::Stream(world) = &config.data.train {
         return Ok(train::Source::Stream(world.clone()));
     }
-    let (suite, traces) = open(&config.data.train, &config.python)?;
+    let (suite, mut traces) = open(&config.data.train, &config.python)?;
+    if let Some(file) = &config.data.traces {
+        traces = load_traces(&paths::resolve(file)?, suite.tasks())?;
+    }
     let traced_only = settings.needs_traces() && settings.trace.missing == Missing::Drop;
     Ok(train::Source::fixed(suite, traces, traced_only))
 }

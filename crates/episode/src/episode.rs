@@ -1,6 +1,7 @@
 //! What happened when a policy met an environment, token by token.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,20 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// The runs of tokens that `author` wrote, in order: of the policy, its turns.
+    pub fn runs_of(&self, author: Author) -> Vec<Range<usize>> {
+        let mut runs = Vec::new();
+        let mut start = 0;
+        for run in self.authors.chunk_by(|a, b| a == b) {
+            let end = start + run.len();
+            if run[0] == author {
+                runs.push(start..end);
+            }
+            start = end;
+        }
+        runs
+    }
+
     /// Appends tokens that share an author and a part, with no log-probabilities.
     pub fn extend(&mut self, tokens: &[u32], author: Author, part: Part) {
         self.tokens.extend_from_slice(tokens);
@@ -199,6 +214,19 @@ pub struct Group {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_policys_runs_are_its_turns() {
+        let mut segment = Segment::default();
+        assert_eq!(segment.runs_of(Author::Policy), []);
+        segment.extend(&[1, 2], Author::Template, Part::Context);
+        segment.extend(&[3], Author::Policy, Part::Reasoning);
+        segment.extend(&[4], Author::Policy, Part::Call);
+        segment.extend(&[5], Author::Tool, Part::Context);
+        segment.extend(&[6], Author::Policy, Part::Answer);
+        assert_eq!(segment.runs_of(Author::Policy), [2..4, 5..6]);
+        assert_eq!(segment.runs_of(Author::Template), [0..2]);
+    }
 
     #[test]
     fn an_episode_of_an_earlier_version_still_loads() {

@@ -87,7 +87,7 @@ pub fn off_policy_advantage(reward: f64, on_policy: &[f64]) -> f64 {
 }
 
 /// DAPO's soft overlong punishment, which the caller adds to the reward: 0 for an episode of
-/// up to `longest - cache` sampled tokens, then falling in a line to -1 at `longest`, and -1
+/// up to `longest - cache` tokens, then falling in a line to -1 at `longest`, and -1
 /// beyond. Yu et al. 2025, eq. 13, <https://arxiv.org/abs/2503.14476>.
 pub fn overlong_penalty(tokens: usize, longest: usize, cache: usize) -> f64 {
     assert!(

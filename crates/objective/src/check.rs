@@ -157,6 +157,18 @@ impl Config {
         };
         let default = Self::default();
         let anchored = |it: &Self| (it.anchor, it.anchor_to, it.anchor_shape, it.ratio_old);
+        let bounds = self.policy_loss().bounds();
+        for (field, is_set, is_read) in [
+            ("clip-low", self.clip_low.is_some(), bounds.ratio),
+            ("clip-high", self.clip_high.is_some(), bounds.ratio),
+            ("clip-dual", self.clip_dual.is_some(), bounds.dual),
+        ] {
+            if is_set && !(is_read && self.algorithm.samples()) {
+                let name = self.algorithm.name();
+                let problem = format!("is set, but the loss of `{name}` has no such bound");
+                refuse(errors, field, &problem);
+            }
+        }
         let tables: [(&'static str, bool, &[Algorithm]); 9] = [
             ("sft", self.sft != default.sft, &[Pact, ComponentSft]),
             ("anchor", anchored(self) != anchored(&default), &[Pact]),
@@ -212,6 +224,7 @@ impl Config {
                 ),
                 ("resample.enabled", self.resample.enabled == Some(true)),
                 ("overlong.filter", self.overlong.filter),
+                ("overlong.cache", self.overlong.cache.is_some()),
                 ("aggregate", self.aggregate.is_some()),
             ];
             for (field, _) in rollouts.into_iter().filter(|(_, is_set)| *is_set) {
@@ -240,6 +253,16 @@ impl Config {
                 errors,
                 "aggregate",
                 "is `token`, but GSPO's ratio is a whole rollout's, expected `sequence`",
+            );
+        }
+        let always_conditioned = self.algorithm == Algorithm::Pact
+            && self.anchor == 0.0
+            && self.anchor_to.is_none_or(|to| to == 0.0);
+        if always_conditioned && self.importance.correction != Correction::None {
+            refuse(
+                errors,
+                "importance.correction",
+                "is about rollouts scored under the prompt, of which `anchor = 0` leaves none",
             );
         }
         let never_conditioned = self.anchor == 1.0 && self.anchor_to.is_none_or(|to| to == 1.0);
@@ -336,6 +359,16 @@ mod tests {
             "`aggregate` is",
         );
         check("anchor = 1.0\nratio-old = \"prompt\"", "`ratio-old` is");
+        check("algorithm = \"luffy\"\nclip-low = 0.1", "`clip-low` is set");
+        check("algorithm = \"sft\"\nclip-high = 0.1", "`clip-high` is set");
+        check(
+            "algorithm = \"cispo\"\nclip-dual = 3.0",
+            "`clip-dual` is set",
+        );
+        check(
+            "anchor = 0.0\nimportance.correction = \"mask\"",
+            "`importance.correction` is",
+        );
         check("sft.answer.weight = 2.0", "`sft.answer` has");
         check(
             "sft.reasoning = { beyond = \"drop\", anneal = \"none\" }",

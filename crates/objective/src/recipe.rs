@@ -265,7 +265,7 @@ impl Config {
         }
     }
 
-    fn policy_loss(&self) -> PolicyLoss {
+    pub(crate) fn policy_loss(&self) -> PolicyLoss {
         let clip = |low: f64, high: f64| Clip {
             low: self.clip_low.unwrap_or(low),
             high: self.clip_high.unwrap_or(high),

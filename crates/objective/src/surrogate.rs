@@ -56,9 +56,28 @@ pub enum PolicyLoss {
 }
 
 impl PolicyLoss {
+    /// Which bounds it has.
+    pub(crate) fn bounds(self) -> Bounds {
+        Bounds {
+            ratio: matches!(
+                self,
+                Self::Clipped { .. } | Self::Sequence { .. } | Self::Cispo { .. }
+            ),
+            dual: matches!(self, Self::Clipped { .. }),
+        }
+    }
+
     fn has_ratio(self) -> bool {
         !matches!(self, Self::Likelihood | Self::Shaped { .. })
     }
+}
+
+/// Which bounds a loss has.
+pub(crate) struct Bounds {
+    /// Of the ratio, below and above.
+    pub(crate) ratio: bool,
+    /// Of a token of negative advantage.
+    pub(crate) dual: bool,
 }
 
 /// A surrogate's loss and derivative over some tokens, in sum form.

@@ -64,7 +64,8 @@ fn notes(list: &StudyList) -> Vec<String> {
     }
     notes.push(
         "Costs are means over seeds, of rollouts and updates without evaluations; a method that \
-         goes on from another has that one's cost too."
+         goes on from another has that one's cost too. The tokens of groups that a step rolled out \
+         and left out are counted as those of the groups that it kept."
             .to_owned(),
     );
     notes
@@ -215,17 +216,18 @@ impl Chapter<'_> {
         grid
     }
 
-    /// What the methods scored when they had taken no more processor time than the cheapest of
-    /// those that sample rollouts took in all. Empty where none does.
+    /// What the methods scored when they had taken no more processor time than the middle one
+    /// of those that sample rollouts took in all. Empty where none does.
     fn equal_time(&self, methods: &[&StudyMethod]) -> Result<String, ReportError> {
         let sampling = methods.iter().map(|method| method.total_cost());
         let sampling = sampling.filter(|cost| cost.sampled_tokens > 0.0);
-        let seconds = sampling.map(|cost| cost.processor_seconds);
-        let Some(budget) = seconds.min_by(f64::total_cmp) else {
+        let mut seconds: Vec<f64> = sampling.map(|cost| cost.processor_seconds).collect();
+        seconds.sort_by(f64::total_cmp);
+        let Some(budget) = seconds.get(seconds.len().saturating_sub(1) / 2) else {
             return Ok(String::new());
         };
         let mut text = format!(
-            "\nAt equal processor time, the {budget:.1} seconds of the cheapest method with \
+            "\nAt equal processor time, the {budget:.1} seconds of the middle method with \
              rollouts: each method's last evaluation within it.\n"
         );
         for mode in [EvaluationMode::Greedy, EvaluationMode::Sampled] {
@@ -233,7 +235,7 @@ impl Chapter<'_> {
             let mut steps = Vec::new();
             for method in methods {
                 let mut evaluated = method.evaluated(mode).into_iter();
-                let within = |step: &u64| method.cost(*step).processor_seconds <= budget;
+                let within = |step: &u64| method.cost(*step).processor_seconds <= *budget;
                 if let Some(step) = evaluated.rfind(within) {
                     then.push(method.until(step));
                     steps.push((method, step));

@@ -283,7 +283,7 @@ impl Sequences<'_> {
 
     /// The turns that the rollouts began with, all of their tokens as targets.
     fn follow_hint(&mut self, segment: &Segment) {
-        let turns = runs(&segment.authors, |author| *author == Author::Policy);
+        let turns = segment.runs_of(Author::Policy);
         let hint = turns.into_iter().take(self.example.hint_turns).flatten();
         let uses = hint.map(|place| {
             let token = TraceToken {
@@ -395,10 +395,7 @@ impl Sequences<'_> {
 
 /// Places of the tokens that the policy, or the expert in its place, wrote.
 fn authored(segment: &Segment) -> impl Iterator<Item = usize> {
-    let authors = segment.authors.iter().enumerate();
-    authors
-        .filter(|(_, author)| **author == Author::Policy)
-        .map(|(place, _)| place)
+    segment.runs_of(Author::Policy).into_iter().flatten()
 }
 
 fn component(part: Part) -> Target {
@@ -417,7 +414,7 @@ fn trace_tokens(
     progress: f64,
     sft: &Sft,
 ) -> Vec<(usize, TraceToken)> {
-    let turns = runs(&segment.authors, |author| *author == Author::Policy);
+    let turns = segment.runs_of(Author::Policy);
     let with_calls: Vec<_> = (turns.iter())
         .filter(|turn| segment.parts[turn.start..turn.end].contains(&Part::Call))
         .collect();
@@ -463,17 +460,4 @@ fn kept_segments(sft: &Sft, segments: usize, progress: f64) -> usize {
         true => segments * reasoning.segments_at(1, progress),
         false => reasoning.segments_at(segments, progress),
     }
-}
-
-/// The maximal runs of items that satisfy `wanted`.
-fn runs<T>(items: &[T], wanted: impl Fn(&T) -> bool) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (at, item) in items.iter().enumerate() {
-        match runs.last_mut() {
-            _ if !wanted(item) => {}
-            Some(run) if run.end == at => run.end += 1,
-            _ => runs.push(at..at + 1),
-        }
-    }
-    runs
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Place, base, data, pact};
+use super::{Place, QUICK, base, data, pact};
 
 const WORLD: &str = "--suite world --data tasks.jsonl";
 
@@ -30,6 +30,30 @@ fn a_worlds_rows_are_enough_to_plan_the_traces_that_were_made_with_them() {
     assert_eq!(without, place.read("traces.jsonl"));
     let replay = "eval --suite ftrl --data tasks.jsonl --policy replay:planned.jsonl --json";
     assert_eq!(place.pact(replay).json()["solve-r"], json!(100.0));
+}
+
+#[test]
+fn a_run_trains_on_the_traces_that_it_is_given() {
+    let place = Place::new();
+    place.make_world(4);
+    place.write("run.toml", QUICK);
+    let traces = place.read("traces.jsonl");
+    let three: Vec<&str> = traces.lines().take(3).collect();
+    place.write("three.jsonl", &(three.join("\n") + "\n"));
+    let train = "train run.toml --set data.train.world.seed=3 --set data.traces=three.jsonl \
+                 --set eval.greedy=false --set eval.sampled=false";
+    let message = place.pact(train).refused(1);
+    assert!(
+        message.contains("1 of 4 tasks have no finished expert trace, which `pact` needs"),
+        "{message}"
+    );
+    assert!(message.contains("trace.missing=anchor"), "{message}");
+    let run = place.pact(&format!("{train} --set trace.missing=anchor --json"));
+    assert_eq!(run.json()["steps"], json!(2));
+    // Of a world with another seed, they are traces of tasks that are not there.
+    let other = train.replace("seed=3", "seed=4");
+    let message = place.pact(&other).refused(1);
+    assert!(message.contains("three.jsonl"), "{message}");
 }
 
 #[test]
