@@ -225,7 +225,8 @@ mod tests {
         segment.extend(&[5], Author::Tool, Part::Context);
         segment.extend(&[6], Author::Policy, Part::Answer);
         assert_eq!(segment.runs_of(Author::Policy), [2..4, 5..6]);
-        assert_eq!(segment.runs_of(Author::Template), [0..2]);
+        segment.extend(&[7], Author::Template, Part::Context);
+        assert_eq!(segment.runs_of(Author::Template), [0..2, 6..7]);
     }
 
     #[test]
