@@ -38,7 +38,13 @@ pub(super) fn check(architecture: &str, manifests: &Manifests) -> Vec<String> {
 /// Sources that open an environment where there must be none: training and evaluation share
 /// `rollout`'s turn loop, and `env` replays its own traces.
 pub(super) fn second_turn_loops(sources: &[Source]) -> Vec<String> {
-    let homes = ["crates/rollout", "crates/env", "xtask"];
+    let homes = [
+        "crates/rollout",
+        "crates/env",
+        "crates/bfcl",
+        "crates/remote",
+        "xtask",
+    ];
     sources
         .iter()
         .filter(|source| !homes.iter().any(|home| source.path.starts_with(home)))

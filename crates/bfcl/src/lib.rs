@@ -1,0 +1,2 @@
+//! The Berkeley Function Calling Leaderboard, version 4: multi-turn, memory and web search.
+//! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
