@@ -6,6 +6,7 @@ mod error;
 pub mod ftrl;
 mod jsonl;
 mod metrics;
+pub mod own;
 mod python;
 pub mod reward;
 mod trace;
