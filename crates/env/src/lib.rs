@@ -2,18 +2,22 @@
 //! Knows no token and no tensor. A tool that fails is an observation; only a suite that
 //! cannot be opened is an error.
 
+mod codes;
 mod error;
 pub mod ftrl;
 mod jsonl;
+mod message;
 mod metrics;
 pub mod own;
 mod python;
+mod python_json;
 pub mod reward;
+mod table;
 mod trace;
 pub mod world;
 
 pub use error::EnvError;
-pub use jsonl::LineProblem;
+pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
 pub use python::PythonConfig;
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::python::{PythonConfig, PythonPool, PythonTool, call_error, is_day};
+use crate::codes::Codes;
+use crate::python::{PythonConfig, PythonPool, is_day};
 use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
 
 /// How the suite's tools are run.
@@ -109,8 +110,7 @@ impl FtrlSuite {
 
     pub(super) fn episode_of(&self, row: &SuiteRow) -> FtrlEpisode {
         FtrlEpisode {
-            codes: Arc::clone(&row.codes),
-            pool: Arc::clone(&self.pool),
+            codes: Codes::new(Arc::clone(&row.codes), Arc::clone(&self.pool)),
             unsolved: UnsolvedSet::new(row.goldens.clone()),
         }
     }
@@ -170,22 +170,14 @@ fn split(row: Row) -> (SuiteRow, Task) {
 
 /// One episode of one task.
 pub(super) struct FtrlEpisode {
-    codes: Arc<IndexMap<String, String>>,
-    pool: Arc<PythonPool>,
+    codes: Codes,
     unsolved: UnsolvedSet,
 }
 
 impl FtrlEpisode {
     /// Runs a call, and returns with its observation the golden that it solved.
     pub(super) fn solve(&mut self, call: &ToolCall) -> (Observation, Option<String>) {
-        let observation = match self.codes.get(&call.name) {
-            Some(source) => {
-                let name = &call.name;
-                self.pool.call(PythonTool { name, source }, &call.arguments)
-            }
-            // What Python says of a key that is not there.
-            None => call_error(&call.name, &format!("'{}'", call.name)),
-        };
+        let observation = self.codes.call(call);
         let solved = self.unsolved.observe(&call.name, &observation);
         (observation, solved)
     }

@@ -5,9 +5,10 @@ use std::iter::Peekable;
 
 use episode::{ToolCall, Trace, TraceTurn};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::jsonl::{Fields, LineProblem};
+use crate::message::read_call;
 
 const THINK: &str = "<think>";
 const THINK_END: &str = "</think>";
@@ -103,7 +104,7 @@ fn exchange<'a>(
     let mut calls = Vec::new();
     let mut ids = Vec::new();
     for value in asked {
-        calls.push(call(value).map_err(|problem| wrong(index, &problem))?);
+        calls.push(read_call(value).map_err(|problem| wrong(index, &problem))?);
         ids.push(value["id"].as_str());
     }
     let mut results: Vec<Option<String>> = vec![None; calls.len()];
@@ -129,26 +130,6 @@ fn exchange<'a>(
         return Err(wrong(index, &problem));
     }
     Ok((calls, results.into_iter().flatten().collect()))
-}
-
-/// A call, with or without `function` around it; its arguments are an object, or one as text.
-fn call(value: &Value) -> Result<ToolCall, String> {
-    #[derive(Deserialize)]
-    struct Function {
-        name: String,
-        arguments: Value,
-    }
-    let function = value.get("function").unwrap_or(value);
-    let Function { name, arguments } = Function::deserialize(function)
-        .map_err(|error| format!("one of its `tool_calls`: {error}"))?;
-    let read: Result<Map<String, Value>, _> = match arguments {
-        Value::String(text) => serde_json::from_str(&text),
-        value => serde_json::from_value(value),
-    };
-    match read {
-        Ok(arguments) => Ok(ToolCall { name, arguments }),
-        Err(error) => Err(format!("`arguments` of its call of `{name}`: {error}")),
-    }
 }
 
 fn unexpected(role: &str) -> String {
