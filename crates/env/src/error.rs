@@ -31,7 +31,7 @@ pub enum EnvError {
     },
     /// A row's tool is not a Python program.
     #[error(
-        "`{}`, {place}, field `codes`: tool `{tool}` does not compile: {problem}\n\
+        "`{}`, {place}, field `{field}`: tool `{tool}` does not compile: {problem}\n\
          hint: correct its source, or set `allow-broken-tools = true` to let the agent read \
          the error when it calls the tool",
         path.display()
@@ -41,6 +41,8 @@ pub enum EnvError {
         path: PathBuf,
         /// Where in it.
         place: Place,
+        /// The field that holds its source.
+        field: &'static str,
         /// The tool's name.
         tool: String,
         /// Python's message.

@@ -13,6 +13,7 @@ mod python;
 mod python_json;
 pub mod reward;
 mod table;
+pub mod toolhop;
 mod trace;
 pub mod world;
 

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::codes::Codes;
 use crate::python::{PythonConfig, PythonPool, is_day};
-use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
+use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, codes, replay};
 
 /// How the suite's tools are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -110,7 +109,8 @@ impl FtrlSuite {
 
     pub(super) fn episode_of(&self, row: &SuiteRow) -> FtrlEpisode {
         FtrlEpisode {
-            codes: Codes::new(Arc::clone(&row.codes), Arc::clone(&self.pool)),
+            codes: Arc::clone(&row.codes),
+            pool: Arc::clone(&self.pool),
             unsolved: UnsolvedSet::new(row.goldens.clone()),
         }
     }
@@ -171,14 +171,15 @@ fn split(row: Row) -> (SuiteRow, Task) {
 
 /// One episode of one task.
 pub(super) struct FtrlEpisode {
-    codes: Codes,
+    codes: Arc<IndexMap<String, String>>,
+    pool: Arc<PythonPool>,
     unsolved: UnsolvedSet,
 }
 
 impl FtrlEpisode {
     /// Runs a call, and returns with its observation the golden that it solved.
     pub(super) fn solve(&mut self, call: &ToolCall) -> (Observation, Option<String>) {
-        let observation = self.codes.call(call);
+        let observation = codes::run(&self.pool, self.codes.get(&call.name), call);
         let solved = self.unsolved.observe(&call.name, &observation);
         (observation, solved)
     }

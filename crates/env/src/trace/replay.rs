@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use episode::{Score, Trace};
+use episode::{Score, StopReason, Trace, TraceTurn, Turn};
 
-use crate::Suite;
+use crate::{Environment, Suite};
 
 /// What came of running a trace's calls again.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,8 @@ impl ReplayReport {
         match self.score.metrics.get("solve-r") {
             Some(1.0) => {}
             Some(solved) => problems.push(format!("solve-r is {solved:.2}, expected 1")),
-            None => problems.push("its suite does not say whether it solves the task".to_owned()),
+            None if self.score.reward == 1.0 => {}
+            None => problems.push(format!("the reward is {:.2}, expected 1", self.score.reward)),
         }
         if trace.answer.is_none() {
             problems.push("it has no answer".to_owned());
@@ -57,8 +58,9 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Runs every call of a trace in a fresh environment. The trace's task is one of the suite's,
-/// as [`load_traces`](crate::load_traces) makes sure.
+/// Plays a trace in a fresh environment, its answers included: every call, and what users
+/// said. The trace's task is one of the suite's, as [`load_traces`](crate::load_traces) makes
+/// sure.
 pub fn replay(suite: &dyn Suite, trace: &Trace) -> ReplayReport {
     let task = suite
         .tasks()
@@ -66,25 +68,71 @@ pub fn replay(suite: &dyn Suite, trace: &Trace) -> ReplayReport {
         .find(|task| task.id == trace.task)
         .expect("a trace that is replayed names a task of the suite");
     let mut environment = suite.open(task);
-    let mut calls = 0;
+    let mut turns = Vec::new();
     let mut mismatches = Vec::new();
-    for (index, turn) in trace.turns.iter().enumerate() {
-        for (call, recorded) in turn.calls.iter().zip(&turn.results) {
-            let returned = environment.call(call).text;
-            calls += 1;
-            if returned != *recorded {
-                mismatches.push(Mismatch {
-                    turn: index,
-                    tool: call.name.clone(),
-                    recorded: recorded.clone(),
-                    returned,
-                });
-            }
-        }
+    for (index, recorded) in trace.turns.iter().enumerate() {
+        let turn = play(environment.as_mut(), recorded);
+        mismatches.extend(differences(index, recorded, &turn));
+        turns.push(turn);
     }
+    let mut stop = StopReason::ScriptEnded;
+    if let Some(answer) = &trace.answer {
+        let turn = said(answer);
+        environment.answer(&turn);
+        turns.push(turn);
+        stop = StopReason::Answered;
+    }
+    if environment.is_over() {
+        stop = StopReason::Ended;
+    }
+    environment.close(stop, &turns);
     ReplayReport {
-        calls,
+        calls: turns.iter().map(|turn| turn.calls.len()).sum(),
         mismatches,
         score: environment.score(),
     }
+}
+
+fn said(text: &str) -> Turn {
+    Turn {
+        text: text.to_owned(),
+        content: text.to_owned(),
+        ..Turn::default()
+    }
+}
+
+fn play(environment: &mut dyn Environment, recorded: &TraceTurn) -> Turn {
+    let mut turn = said(&recorded.content);
+    for call in &recorded.calls {
+        turn.observations.push(environment.call(call));
+        turn.calls.push(call.clone());
+    }
+    if turn.calls.is_empty() {
+        turn.reply = environment.answer(&turn);
+    }
+    turn
+}
+
+fn differences<'a>(
+    index: usize,
+    recorded: &'a TraceTurn,
+    turn: &'a Turn,
+) -> impl Iterator<Item = Mismatch> + 'a {
+    let returned = turn.observations.iter().map(|it| it.text.as_str());
+    let named = recorded.calls.iter().map(|call| call.name.as_str());
+    let of_tools = named.zip(&recorded.results).zip(returned);
+    let of_user = (recorded.reply != turn.reply).then(|| {
+        let text = |reply: &'a Option<String>| reply.as_deref().unwrap_or_default();
+        (("the user", text(&recorded.reply)), text(&turn.reply))
+    });
+    let of_tools = of_tools.map(|((tool, recorded), returned)| ((tool, recorded.as_str()), returned));
+    of_tools
+        .chain(of_user)
+        .filter(|((_, recorded), returned)| recorded != returned)
+        .map(move |((tool, recorded), returned)| Mismatch {
+            turn: index,
+            tool: tool.to_owned(),
+            recorded: recorded.to_owned(),
+            returned: returned.to_owned(),
+        })
 }
