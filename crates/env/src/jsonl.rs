@@ -117,7 +117,7 @@ impl Fields {
         &mut self,
         name: &str,
     ) -> Result<Option<T>, LineProblem> {
-        let read = match self.0.remove(name) {
+        let read = match self.0.shift_remove(name) {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) => serde_json::from_value(Value::String(text.clone()))
                 .or_else(|_| serde_json::from_str(&text)),

@@ -3,6 +3,7 @@
 //! cannot be opened is an error.
 
 mod codes;
+pub mod convert;
 mod error;
 pub mod ftrl;
 mod jsonl;

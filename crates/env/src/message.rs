@@ -11,9 +11,8 @@ use crate::python_json::python_json;
 /// have its reasoning in tags.
 pub(crate) fn read_messages(field: &str, values: Vec<Value>) -> Result<Vec<Message>, LineProblem> {
     let read = |(index, value)| {
-        read_message(value).map_err(|problem| {
-            LineProblem::in_field(field, format!("message {index}: {problem}"))
-        })
+        read_message(value)
+            .map_err(|problem| LineProblem::in_field(field, format!("message {index}: {problem}")))
     };
     values.into_iter().enumerate().map(read).collect()
 }
@@ -127,7 +126,10 @@ mod tests {
             json!({"id": "call_0", "type": "function",
                    "function": {"name": "f", "arguments": "{\"x\": \"é\"}"}})
         );
-        let ids: Vec<&Value> = written.iter().filter_map(|it| it.get("tool_call_id")).collect();
+        let ids: Vec<&Value> = written
+            .iter()
+            .filter_map(|it| it.get("tool_call_id"))
+            .collect();
         assert_eq!(ids, ["call_0", "call_1", "call_2"]);
         assert_eq!(read_messages("messages", written).unwrap(), messages);
     }

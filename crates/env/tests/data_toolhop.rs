@@ -50,7 +50,10 @@ fn rows(file: &Path) -> BTreeMap<String, Value> {
     let text = fs::read_to_string(file).unwrap();
     let rows: Vec<Value> = match text.trim_start().starts_with('[') {
         true => serde_json::from_str(&text).unwrap(),
-        false => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        false => text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
     };
     let id = |row: &Value| row.get("source_id").unwrap_or(&row["id"]).to_string();
     rows.into_iter().map(|row| (id(&row), row)).collect()
@@ -107,7 +110,11 @@ fn data_every_trace_replays_to_its_recorded_outputs_and_figures() {
             let task = suite.tasks().iter().find(|task| task.id == trace.task);
             let goldens = suite.unsolved(task.unwrap()).unwrap();
             if goldens.remaining().values().all(|list| list.len() == 1) {
-                let every_hop = if trace.answer.is_some() { 1.0 } else { metrics["solve-r"] };
+                let every_hop = if trace.answer.is_some() {
+                    1.0
+                } else {
+                    metrics["solve-r"]
+                };
                 let found = ["solve-p", "solve-r"].map(|name| metrics[name]);
                 assert_eq!(found, [1.0, every_hop], "task {}", trace.task);
             }
@@ -122,7 +129,10 @@ fn data_every_trace_replays_to_its_recorded_outputs_and_figures() {
         }
         assert_eq!(sums["ac"], complete as f64);
         assert_eq!(sums["errors"], 0.0, "no call of an expert fails");
-        let calls = traces.iter().flat_map(|trace| &trace.turns).map(|turn| turn.calls.len());
+        let calls = traces
+            .iter()
+            .flat_map(|trace| &trace.turns)
+            .map(|turn| turn.calls.len());
         assert_eq!(sums["calls"], calls.sum::<usize>() as f64);
     }
 }

@@ -168,7 +168,10 @@ fn a_question_without_tools_is_over_after_one_turn() {
     let mut environment = suite.open(&suite.tasks()[0]);
     let first = Turn {
         text: "Rice, I will check. <tool_call>…</tool_call>".to_owned(),
-        ..turn(environment.as_mut(), &[call("crop", json!({"country": "Nepal"}))])
+        ..turn(
+            environment.as_mut(),
+            &[call("crop", json!({"country": "Nepal"}))],
+        )
     };
     assert_eq!(
         first.observations[0].text,
@@ -188,8 +191,12 @@ fn a_file_that_is_half_a_data_set_is_an_error_that_says_where() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.json");
         fs::write(&path, text).unwrap();
-        let error = ToolHopSuite::load(&path, ToolHopOptions::default()).err().unwrap();
-        let message = error.to_string().replace(&format!("{}/", folder.path().display()), "");
+        let error = ToolHopSuite::load(&path, ToolHopOptions::default())
+            .err()
+            .unwrap();
+        let message = error
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "");
         assert!(message.starts_with(expected), "{message}");
     };
     let with = |field: &str, value: Value| {

@@ -40,7 +40,7 @@ impl RowFile {
                 broken.extend(complaint.map(|problem| EnvError::Tool {
                     path: self.path.clone(),
                     place: *place,
-                field: "codes",
+                    field: "codes",
                     tool: tool.clone(),
                     problem,
                 }));

@@ -98,10 +98,7 @@ impl Row {
     }
 }
 
-fn as_conversation<S: Serializer>(
-    messages: &[Message],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
+fn as_conversation<S: Serializer>(messages: &[Message], serializer: S) -> Result<S::Ok, S::Error> {
     write_messages(messages).serialize(serializer)
 }
 

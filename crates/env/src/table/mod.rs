@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::EnvError;
 use crate::jsonl::{Fields, LineProblem, Place};
+use crate::python_json::python_json;
 
 /// One row by its columns.
 pub(crate) type Row = Map<String, Value>;
@@ -41,7 +42,7 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<(), EnvError> {
     }
     let lines: String = rows
         .iter()
-        .map(|row| serde_json::to_string(row).expect("a row is plain JSON") + "\n")
+        .map(|row| python_json(row).expect("a row is plain JSON") + "\n")
         .collect();
     fs::write(path, lines).map_err(|source| file_error(path, source))
 }
@@ -130,10 +131,7 @@ mod tests {
         let found = rows("t.jsonl", "{\"a\": 1}\n\n{\"a\": 2}").unwrap();
         assert_eq!(
             found,
-            [
-                ("line 1".into(), Ok(row(1))),
-                ("line 3".into(), Ok(row(2)))
-            ]
+            [("line 1".into(), Ok(row(1))), ("line 3".into(), Ok(row(2)))]
         );
         let found = rows("t.json", " [{\"a\": 1},\n 7]").unwrap();
         assert_eq!(
@@ -161,7 +159,7 @@ mod tests {
         write(&path, &[row(1), row(2)]).unwrap();
         assert_eq!(
             fs::read_to_string(&path).unwrap(),
-            "{\"a\":1}\n{\"a\":2}\n"
+            "{\"a\": 1}\n{\"a\": 2}\n"
         );
     }
 }

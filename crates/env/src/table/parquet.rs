@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_json::{LineDelimitedWriter, ReaderBuilder};
-use arrow_schema::{ArrowError, DataType, Field, Fields, Schema};
+use arrow_schema::{DataType, Field, Fields, Schema};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
@@ -101,7 +101,9 @@ fn kind_of(value: &Value, at: &str) -> Result<Kind, String> {
         Value::Bool(_) => Kind::Plain(DataType::Boolean),
         Value::Number(number) if number.is_i64() => Kind::Plain(DataType::Int64),
         Value::Number(number) if number.is_u64() => {
-            return Err(format!("column `{at}` has {number}, more than 64 bits with a sign hold"));
+            return Err(format!(
+                "column `{at}` has {number}, more than 64 bits with a sign hold"
+            ));
         }
         Value::Number(_) => Kind::Plain(DataType::Float64),
         Value::String(_) => Kind::Plain(DataType::Utf8),
@@ -247,6 +249,9 @@ mod tests {
         let path = folder.path().join("t.parquet");
         std::fs::write(&path, "{\"a\": 1}").unwrap();
         let error = read_parquet(&path).unwrap_err().to_string();
-        assert!(error.contains("t.parquet`: not a table that can be read"), "{error}");
+        assert!(
+            error.contains("t.parquet`: not a table that can be read"),
+            "{error}"
+        );
     }
 }

@@ -46,7 +46,10 @@ mod tests {
                 is_correct(&ending, answer),
                 is_correct_as_published(&ending, answer),
             ];
-            assert_eq!(found, expected, "{said:?} after {returned:?} for {answer:?}");
+            assert_eq!(
+                found, expected,
+                "{said:?} after {returned:?} for {answer:?}"
+            );
         };
         check("<answer>86</answer>", None, "86", [true, true]);
         check("It is RICE.", None, "Rice", [true, true]);

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::jsonl::{Fields, LineProblem};
 
@@ -21,6 +21,8 @@ pub struct ToolHopRow {
     /// Python sources by the name of their function, in the order of the hops. Two hops that ask
     /// the like of different things may each have a tool of the same name.
     pub functions: IndexMap<String, Vec<String>>,
+    /// Every other field.
+    pub extra: Map<String, Value>,
 }
 
 /// One step to the answer.
@@ -46,7 +48,11 @@ impl ToolHopRow {
     /// first `def`, or an object of them by name. A copy may have sorted its hops: where every
     /// tool has a function, these say their order.
     pub(crate) fn read(mut fields: Fields) -> Result<Self, LineProblem> {
-        let id_field = if fields.has("source_id") { "source_id" } else { "id" };
+        let id_field = if fields.has("source_id") {
+            "source_id"
+        } else {
+            "id"
+        };
         let id = match fields.required(id_field)? {
             Value::String(id) => id,
             other => other.to_string(),
@@ -64,7 +70,11 @@ impl ToolHopRow {
                 return Err(LineProblem::in_field("tools", problem));
             };
             let tool = json!({"type": "function", "function": tool});
-            hops.push(Hop { question, answer, tool });
+            hops.push(Hop {
+                question,
+                answer,
+                tool,
+            });
         }
         let hops = in_order(hops, &functions);
         let mut by_name: IndexMap<String, Vec<String>> = IndexMap::new();
@@ -77,6 +87,7 @@ impl ToolHopRow {
             answer: fields.required("answer")?,
             hops,
             functions: by_name,
+            extra: fields.rest(),
         })
     }
 
@@ -111,7 +122,9 @@ fn named(sources: Vec<String>) -> Result<Vec<(String, String)>, LineProblem> {
 
 /// What follows the first `def` of a source.
 fn function_name(source: &str) -> Option<&str> {
-    let rest = source.lines().find_map(|line| line.trim_start().strip_prefix("def "))?;
+    let rest = source
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("def "))?;
     let (name, _) = rest.split_once('(')?;
     Some(name.trim())
 }
@@ -158,9 +171,15 @@ mod tests {
     fn functions_may_be_a_list_or_named() {
         let listed = read(row()).unwrap();
         assert_eq!(listed.id, "7");
-        assert_eq!(listed.functions.keys().collect::<Vec<_>>(), ["quake", "crop"]);
+        assert_eq!(
+            listed.functions.keys().collect::<Vec<_>>(),
+            ["quake", "crop"]
+        );
         let mut named = row();
-        let sources = listed.functions.iter().map(|(name, list)| (name.clone(), json!(list[0])));
+        let sources = listed
+            .functions
+            .iter()
+            .map(|(name, list)| (name.clone(), json!(list[0])));
         named["functions"] = Value::Object(sources.collect());
         assert_eq!(read(named).unwrap(), listed);
     }
@@ -173,6 +192,7 @@ mod tests {
         sorted["sub_task"] = json!({"What grows in Nepal?": "Rice", "Where was it?": "Nepal"});
         let copy = read(sorted).unwrap();
         assert_eq!(copy.id, "423");
+        assert_eq!(copy.extra["id"], "toolhop-002");
         assert_eq!(copy.hops, read(row()).unwrap().hops);
     }
 
@@ -195,8 +215,16 @@ mod tests {
             assert_eq!(found.field.as_deref(), Some(field));
             assert!(found.problem.contains(expected), "{}", found.problem);
         };
-        check("tools", json!({}), "no tool for the sub-question `Where was it?`");
-        check("functions", json!(["x = 1"]), "source 0 defines no function");
+        check(
+            "tools",
+            json!({}),
+            "no tool for the sub-question `Where was it?`",
+        );
+        check(
+            "functions",
+            json!(["x = 1"]),
+            "source 0 defines no function",
+        );
         check("functions", json!(3), "did not match any variant");
         check("answer", Value::Null, "missing");
     }

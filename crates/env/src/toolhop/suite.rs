@@ -254,7 +254,10 @@ impl Environment for ToolHopEpisode {
         score.reward = f64::from(self.correct);
         score.metrics.extend([
             ("ac".to_owned(), f64::from(self.correct)),
-            ("ac-original".to_owned(), f64::from(self.correct_as_published)),
+            (
+                "ac-original".to_owned(),
+                f64::from(self.correct_as_published),
+            ),
             ("error-query".to_owned(), f64::from(errors > 0.0)),
         ]);
         score

@@ -50,7 +50,12 @@ impl Message {
 
 /// What a line says of how its task was solved.
 pub(super) fn read(fields: &mut Fields) -> Result<Trace, LineProblem> {
-    let values: Vec<Value> = fields.required("messages")?;
+    trace_of_messages(fields.required("messages")?)
+}
+
+/// What a conversation says of how its task was solved. An answer after which the user goes on
+/// is a turn like those that call.
+pub(crate) fn trace_of_messages(values: Vec<Value>) -> Result<Trace, LineProblem> {
     let mut messages = Vec::new();
     for (index, value) in values.into_iter().enumerate() {
         let message: Message =
@@ -79,6 +84,15 @@ pub(super) fn read(fields: &mut Fields) -> Result<Trace, LineProblem> {
         }
         if words.text.is_empty() {
             return Err(wrong(index, "it neither answers nor calls a tool"));
+        }
+        if let Some((_, user)) = rest.next_if(|(_, message)| message.role == "user") {
+            trace.turns.push(TraceTurn {
+                reasoning: words.reasoning,
+                content: words.text,
+                reply: Some(user.content.clone().unwrap_or_default()),
+                ..TraceTurn::default()
+            });
+            continue;
         }
         if rest.peek().is_some() {
             return Err(wrong(index, "it calls no tool, but is not the last one"));
@@ -138,7 +152,7 @@ fn unexpected(role: &str) -> String {
     match role {
         "user" => format!(
             "its role is `user`, {expected}\n\
-             hint: a trace is one prompt's; give what follows another line and task"
+             hint: a user goes on after an answer, and not before it"
         ),
         _ => format!("its role is `{role}`, {expected}"),
     }

@@ -26,7 +26,10 @@ impl ReplayReport {
             Some(1.0) => {}
             Some(solved) => problems.push(format!("solve-r is {solved:.2}, expected 1")),
             None if self.score.reward == 1.0 => {}
-            None => problems.push(format!("the reward is {:.2}, expected 1", self.score.reward)),
+            None => problems.push(format!(
+                "the reward is {:.2}, expected 1",
+                self.score.reward
+            )),
         }
         if trace.answer.is_none() {
             problems.push("it has no answer".to_owned());
@@ -125,7 +128,8 @@ fn differences<'a>(
         let text = |reply: &'a Option<String>| reply.as_deref().unwrap_or_default();
         (("the user", text(&recorded.reply)), text(&turn.reply))
     });
-    let of_tools = of_tools.map(|((tool, recorded), returned)| ((tool, recorded.as_str()), returned));
+    let of_tools =
+        of_tools.map(|((tool, recorded), returned)| ((tool, recorded.as_str()), returned));
     of_tools
         .chain(of_user)
         .filter(|((_, recorded), returned)| recorded != returned)
