@@ -1,7 +1,9 @@
 //! The Berkeley Function Calling Leaderboard, version 4: multi-turn, memory and web search.
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
 
+pub mod categories;
 mod error;
 pub mod records;
 
+pub use categories::{Category, Group};
 pub use error::BfclError;
