@@ -1,7 +1,7 @@
 //! What can be wrong before an episode begins. Whatever goes wrong inside one is an observation.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A data set, an option or a snapshot that cannot be used, by the boundary where it failed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +45,23 @@ pub enum BfclError {
         /// What differs.
         problem: String,
     },
+    /// An option asks for what cannot be had.
+    #[error("`{option}`: {problem}")]
+    Option {
+        /// The option's name in a config.
+        option: &'static str,
+        /// What was asked for, what was expected, and a `hint:`.
+        problem: String,
+    },
+}
+
+impl BfclError {
+    pub(crate) fn file(path: &Path, source: io::Error) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
 
 fn listed(paths: &[PathBuf]) -> String {

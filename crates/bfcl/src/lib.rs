@@ -4,6 +4,7 @@
 pub mod categories;
 mod error;
 pub mod records;
+pub mod search;
 
 pub use categories::{Category, Group};
 pub use error::BfclError;

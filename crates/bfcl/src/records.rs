@@ -368,10 +368,7 @@ fn with_backend(mut record: Record, backend: &str) -> Record {
 
 /// Every row of a JSON-lines file; blank lines are nothing.
 fn rows<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, BfclError> {
-    let text = fs::read_to_string(path).map_err(|source| BfclError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = fs::read_to_string(path).map_err(|source| BfclError::file(path, source))?;
     let lines = text.lines().enumerate();
     lines
         .filter(|(_, line)| !line.trim().is_empty())
