@@ -1,7 +1,9 @@
 //! The Berkeley Function Calling Leaderboard, version 4: multi-turn, memory and web search.
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
 
+pub mod aggregate;
 pub mod categories;
+pub mod checker;
 mod error;
 pub mod records;
 pub mod search;
