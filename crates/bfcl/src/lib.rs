@@ -1,2 +1,7 @@
 //! The Berkeley Function Calling Leaderboard, version 4: multi-turn, memory and web search.
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
+
+pub mod backend;
+pub mod executor;
+pub mod tables;
+pub mod twister;
