@@ -2,11 +2,15 @@
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
 
 pub mod aggregate;
+pub mod backend;
 pub mod categories;
 pub mod checker;
 mod error;
+pub mod executor;
 pub mod records;
 pub mod search;
+pub mod tables;
+pub mod twister;
 
 pub use categories::{Category, Group};
 pub use error::BfclError;

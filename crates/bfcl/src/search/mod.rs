@@ -7,6 +7,7 @@ mod options;
 mod page;
 mod recorded;
 mod serpapi;
+mod tool;
 mod web;
 
 #[cfg(feature = "search")]
@@ -14,6 +15,7 @@ pub use folder::DocumentFolder;
 pub use options::{Engine, SearchOptions};
 pub use recorded::Recorded;
 pub use serpapi::{SerpApi, SerpApiOptions};
+pub use tool::{WEB_SEARCH, WebSearch};
 
 use serde::{Deserialize, Serialize};
 
