@@ -2,10 +2,18 @@
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
 
 pub mod aggregate;
+pub mod backend;
 pub mod categories;
 pub mod checker;
+pub mod decode;
 mod error;
+pub mod executor;
+pub mod prompt;
+pub mod qwen3;
 pub mod records;
+pub mod result_file;
+pub mod tables;
+pub mod twister;
 
 pub use categories::{Category, Group};
 pub use error::BfclError;

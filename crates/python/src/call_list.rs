@@ -2,7 +2,9 @@
 //! the rules of BFCL's prompting mode, which are its own: names without quotes are text,
 //! arguments without a name are dropped, every sign is a minus.
 
-use crate::{Dict, Exception, ExceptionKind, Expression, Value, negate, parse_expression};
+use crate::expression::UNPACKING;
+use crate::parser::parse_uncompiled;
+use crate::{Dict, Exception, ExceptionKind, Expression, Value, negate};
 
 /// A call by keywords alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +25,8 @@ pub fn parse_call_list(text: &str) -> Result<Vec<KeywordCall>, Exception> {
     let bracketed = format!("{open}{text}");
     let close = if bracketed.ends_with(']') { "" } else { "]" };
     let list = format!("{bracketed}{close}");
-    let items = match parse_expression(&list)? {
-        Expression::List(items) => items,
+    let items = match parse_uncompiled(list.trim_matches('\''))? {
+        (Expression::List(items), _) => items,
         // What begins with `[`, ends with `]` and is more than a list has no call as its whole.
         _ => return Err(not_a_call()),
     };
@@ -42,7 +44,9 @@ fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
     for (name, argument) in keywords {
         let argument = value(argument)?;
         check_printable(&argument)?;
-        arguments.insert(name.as_str(), argument);
+        // What is unpacked has no name, which prints as `None`.
+        let name = if name == UNPACKING { "None" } else { name };
+        arguments.insert(name, argument);
     }
     let keywords = arguments.iter();
     Ok(KeywordCall {
