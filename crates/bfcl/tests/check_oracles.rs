@@ -128,19 +128,19 @@ fn records<'a>(ids: impl Iterator<Item = &'a str>) -> BTreeMap<String, (Record, 
 }
 
 /// How a dialogue begins: its system message, then what the user says first. `memory` is what
-/// the memory shows of itself.
+/// the memory shows of itself, where it is shown.
 fn opening(
     texts: &Texts,
     (record, functions): &(Record, Functions),
     handler: Handler,
-    memory: &str,
+    memory: Option<&str>,
 ) -> Vec<Message> {
     let category = Category::of_id(&record.id).unwrap();
     let mut parts = Vec::new();
     if handler == Handler::Prompting {
         parts.push(texts.functions(&functions.docs));
     }
-    if let Some(scenario) = &record.scenario {
+    if let (Some(scenario), Some(memory)) = (&record.scenario, memory) {
         parts.push(texts.memory(category, scenario, memory).unwrap());
     }
     if matches!(record.truth, Truth::Answers(_)) {
@@ -168,17 +168,15 @@ fn beside(functions: &Functions, handler: Handler) -> &[Value] {
 }
 
 /// What the memory shows in a prompt, which no oracle tells apart from it.
-fn shown_memory(prompt: &str) -> &str {
-    let Some((_, rest)) = prompt.split_once("from previous interactions:\n") else {
-        return "";
-    };
+fn shown_memory(prompt: &str) -> Option<&str> {
+    let (_, rest) = prompt.split_once("from previous interactions:\n")?;
     let ends = [
         "\n\n\nFor your final answer",
         "\n\n\n# Tools",
         "\n<|im_end|>\n<|im_start|>user",
     ];
     let end = ends.iter().filter_map(|end| rest.rfind(end)).min();
-    &rest[..end.expect("a memory text has an end")]
+    Some(&rest[..end.expect("a memory text has an end")])
 }
 
 #[derive(Deserialize)]
@@ -202,6 +200,7 @@ fn a_memory_is_shown_as_officially() {
         assert_eq!(record.0.depends_on, row.depends_on);
         let handler = handler(&row.mode);
         let memory = shown_memory(&row.prompt);
+        assert!(memory.is_some(), "{} shows no memory", row.id);
         let messages = opening(&texts, record, handler, memory);
         let prompt = qwen3::prompt(&messages, beside(&record.1, handler)).unwrap();
         assert_eq!(prompt, row.prompt, "{}, {}", row.id, row.mode);
