@@ -4,7 +4,7 @@
 //! Executing the strings, and asking the model, is done elsewhere.
 
 use episode::ToolCall;
-use python::{Dict, Exception, Value};
+use python::{Dict, Exception, ExceptionKind, Value};
 use serde::{Deserialize, Serialize};
 
 const CALL: &str = "<tool_call>\n";
@@ -116,7 +116,7 @@ fn call_string(call: &Value) -> Result<String, Exception> {
 }
 
 fn field<'a>(dict: &'a Dict, key: &str) -> Result<&'a Value, Exception> {
-    dict.get(key).ok_or_else(|| Exception::key_error(key))
+    dict.item(&Value::from(key))
 }
 
 /// Arguments may be a dict, or the JSON of one.
@@ -130,10 +130,7 @@ fn fc_string(name: &str, arguments: &Value) -> Result<String, Exception> {
         arguments => arguments,
     };
     let Value::Dict(arguments) = arguments else {
-        return Err(Exception::attribute_error(format!(
-            "'{}' object has no attribute 'items'",
-            arguments.type_name()
-        )));
+        return Err(Exception::attribute_error(arguments, "items"));
     };
     let arguments = arguments.iter();
     let arguments = arguments.map(|(name, value)| (name.to_string(), value.clone()));
@@ -168,7 +165,10 @@ fn prompting_value(value: &Value) -> Result<String, Exception> {
         return Ok(format!("{{{}}}", items?.join(", ")));
     }
     let Some((name, Value::Dict(arguments))) = dict.iter().next() else {
-        return Err(Exception::index_error("list index out of range"));
+        return Err(Exception::new(
+            ExceptionKind::Index,
+            "list index out of range",
+        ));
     };
     let arguments: Vec<_> = arguments
         .iter()
@@ -212,9 +212,6 @@ mod tests {
             "f(a=1.0, b={'g': {'x': \"it's\"}}, c={})"
         );
         call.arguments.remove("c");
-        assert_eq!(
-            Handler::Prompting.print(&call),
-            "f(a=1.0, b=g(x=\"it's\"))"
-        );
+        assert_eq!(Handler::Prompting.print(&call), "f(a=1.0, b=g(x=\"it's\"))");
     }
 }

@@ -92,14 +92,20 @@ pub fn prompt(messages: &[Message], docs: &[serde_json::Value]) -> Result<String
     let system = system.map(|message| message.content.as_str());
     if !docs.is_empty() {
         let before = system.map(|it| format!("{it}\n\n")).unwrap_or_default();
-        write(&mut text, format_args!("<|im_start|>system\n{before}{TOOLS}"));
+        write(
+            &mut text,
+            format_args!("<|im_start|>system\n{before}{TOOLS}"),
+        );
         for doc in docs {
             let doc = python::json_dumps(&Value::from(doc), &JsonStyle::ascii())?;
             write(&mut text, format_args!("\n{doc}"));
         }
         write(&mut text, format_args!("{TOOLS_END}<|im_end|>\n"));
     } else if let Some(system) = system {
-        write(&mut text, format_args!("<|im_start|>system\n{system}<|im_end|>\n"));
+        write(
+            &mut text,
+            format_args!("<|im_start|>system\n{system}<|im_end|>\n"),
+        );
     }
 
     let last = messages.len().saturating_sub(1);
@@ -109,8 +115,14 @@ pub fn prompt(messages: &[Message], docs: &[serde_json::Value]) -> Result<String
         let is_tool = |at: usize| messages.get(at).is_some_and(|it| it.role == Role::Tool);
         match message.role {
             Role::System if at == 0 => {}
-            Role::System => write(&mut text, format_args!("<|im_start|>system\n{content}<|im_end|>\n")),
-            Role::User => write(&mut text, format_args!("<|im_start|>user\n{content}<|im_end|>\n")),
+            Role::System => write(
+                &mut text,
+                format_args!("<|im_start|>system\n{content}<|im_end|>\n"),
+            ),
+            Role::User => write(
+                &mut text,
+                format_args!("<|im_start|>user\n{content}<|im_end|>\n"),
+            ),
             Role::Tool => {
                 let begins = at == 0 || !is_tool(at - 1);
                 let before = if begins { "<|im_start|>user" } else { "" };
@@ -126,7 +138,10 @@ pub fn prompt(messages: &[Message], docs: &[serde_json::Value]) -> Result<String
                 if at > last_query && thinks {
                     let reasoning = message.reasoning.trim_matches('\n');
                     let content = content.trim_start_matches('\n');
-                    write(&mut text, format_args!("<think>\n{reasoning}\n</think>\n\n{content}"));
+                    write(
+                        &mut text,
+                        format_args!("<think>\n{reasoning}\n</think>\n\n{content}"),
+                    );
                 } else {
                     text.push_str(content);
                 }

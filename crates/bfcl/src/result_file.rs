@@ -234,10 +234,7 @@ mod tests {
         let records = [
             ResultRecord {
                 id: "memory_kv_prereq_0-customer-0".to_owned(),
-                outcome: Outcome::Turns(vec![
-                    vec![text("é\n"), Response::Calls(calls)],
-                    vec![],
-                ]),
+                outcome: Outcome::Turns(vec![vec![text("é\n"), Response::Calls(calls)], vec![]]),
                 input_tokens: vec![vec![3, 9], vec![]],
                 output_tokens: vec![vec![2, 2], vec![]],
                 reasoning: vec![vec![String::new(), "so".to_owned()], vec![]],
@@ -257,17 +254,27 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("r.json");
         let check = |line: &str, expected: &str| {
-            fs::write(&path, format!("{{\"id\": \"a\", \"result\": []}}\n{line}\n")).expect("written");
+            fs::write(
+                &path,
+                format!("{{\"id\": \"a\", \"result\": []}}\n{line}\n"),
+            )
+            .expect("written");
             let error = read_results(&path).unwrap_err().to_string();
-            assert!(error.ends_with(expected) && error.contains("line 2"), "{error}");
+            assert!(
+                error.ends_with(expected) && error.contains("line 2"),
+                "{error}"
+            );
         };
         check(r#"{"result": []}"#, "`id` is missing, or no text");
         check(r#"{"id": "a"}"#, "`result` is missing");
         check(r#"{"id": "a", "result": [3]}"#, "is no list of steps");
         check(r#"{"id": "a", "result": [[3]]}"#, "`{name: arguments}`");
-        check("[", "line 1 column 1");
+        check("{", "EOF while parsing an object at line 1 column 1");
         let line = r#"{"id": "a", "result": [["x"]], "latency": [[1.5]], "input_token_count": 3}"#;
         fs::write(&path, line).expect("written");
-        assert_eq!(read_results(&path).expect("read")[0].input_tokens, [[0; 0]; 0]);
+        assert_eq!(
+            read_results(&path).expect("read")[0].input_tokens,
+            [[0; 0]; 0]
+        );
     }
 }

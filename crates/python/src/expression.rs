@@ -3,6 +3,9 @@
 use crate::operators::{floor_divide, invert, plus};
 use crate::{Dict, Exception, Value, add, divide, modulo, multiply, negate, power, subtract};
 
+/// Stands where a keyword's name does for what is unpacked: `f(**{"a": 1})`.
+pub(crate) const UNPACKING: &str = "**";
+
 /// A Python expression of the kinds that calls are made of.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
@@ -32,7 +35,7 @@ pub enum Expression {
         function: Box<Expression>,
         /// The arguments without a name.
         positional: Vec<Expression>,
-        /// The arguments with one.
+        /// The arguments with one, which is `**` for what is unpacked.
         keywords: Vec<(String, Expression)>,
     },
 }
@@ -180,8 +183,9 @@ impl Expression {
                 functions.find(&name)?;
                 let positional = all(positional, functions)?;
                 let mut named = Vec::new();
-                for (name, value) in keywords {
-                    named.push((name.clone(), value.evaluate(functions)?));
+                for (keyword, value) in keywords {
+                    let value = value.evaluate(functions)?;
+                    add_keyword(&name, keyword, value, &mut named)?;
                 }
                 functions.call(Call {
                     function: name,
@@ -191,6 +195,37 @@ impl Expression {
             }
         }
     }
+}
+
+/// Adds an argument to a call's keywords, or the items of what is unpacked.
+pub(crate) fn add_keyword(
+    function: &str,
+    keyword: &str,
+    value: Value,
+    keywords: &mut Vec<(String, Value)>,
+) -> Result<(), Exception> {
+    if keyword != UNPACKING {
+        keywords.push((keyword.to_owned(), value));
+        return Ok(());
+    }
+    let Value::Dict(dict) = &value else {
+        return Err(Exception::type_error(format!(
+            "{function}() argument after ** must be a mapping, not {}",
+            value.type_name()
+        )));
+    };
+    for (key, value) in dict.iter() {
+        let Some(name) = key.as_str() else {
+            return Err(Exception::type_error("keywords must be strings"));
+        };
+        if keywords.iter().any(|(other, _)| other == name) {
+            return Err(Exception::type_error(format!(
+                "{function}() got multiple values for keyword argument '{name}'"
+            )));
+        }
+        keywords.push((name.to_owned(), value.clone()));
+    }
+    Ok(())
 }
 
 impl BinaryOperator {

@@ -2,7 +2,7 @@
 //! Python would raise. What Python has and calls do not need (comparisons, conditions,
 //! lambdas, comprehensions, slices, `*` arguments) is a `SyntaxError` too.
 
-use crate::expression::{Call, Expression, UnaryOperator};
+use crate::expression::{Call, Expression, UNPACKING, UnaryOperator, add_keyword};
 use crate::lexer::{Placed, Token, tokenize};
 use crate::{BinaryOperator, Exception, MAX_DEPTH, Value};
 
@@ -15,9 +15,20 @@ const KEYWORDS: [&str; 31] = [
 
 /// Reads one expression.
 pub fn parse_expression(text: &str) -> Result<Expression, Exception> {
+    let (expression, repeated) = parse_uncompiled(text)?;
+    match repeated {
+        Some(exception) => Err(exception),
+        None => Ok(expression),
+    }
+}
+
+/// Reads one expression as `ast.parse` does, which lets a keyword repeat: that is an error only
+/// to those who go on to compile it.
+pub(crate) fn parse_uncompiled(text: &str) -> Result<(Expression, Option<Exception>), Exception> {
     let mut parser = Parser {
         tokens: tokenize(text)?,
         at: 0,
+        repeated: None,
     };
     if parser.peek() == &Token::End && parser.tokens.len() == 1 {
         let line = if text.contains('#') { 1 } else { 0 };
@@ -27,7 +38,7 @@ pub fn parse_expression(text: &str) -> Result<Expression, Exception> {
     if parser.peek() != &Token::End {
         return Err(parser.invalid());
     }
-    Ok(expression)
+    Ok((expression, parser.repeated))
 }
 
 /// Reads a literal, as `ast.literal_eval` does, and arithmetic of literals besides.
@@ -46,22 +57,26 @@ pub fn parse_call(text: &str) -> Result<Call, Exception> {
     else {
         return Err(not_a_call());
     };
+    let function = function.dotted_name().ok_or_else(not_a_call)?;
+    let mut named = Vec::new();
+    for (keyword, value) in keywords {
+        add_keyword(&function, &keyword, value.to_value()?, &mut named)?;
+    }
     Ok(Call {
-        function: function.dotted_name().ok_or_else(not_a_call)?,
         positional: positional
             .iter()
             .map(Expression::to_value)
             .collect::<Result<_, _>>()?,
-        keywords: keywords
-            .into_iter()
-            .map(|(name, value)| Ok((name, value.to_value()?)))
-            .collect::<Result<_, Exception>>()?,
+        function,
+        keywords: named,
     })
 }
 
 struct Parser {
     tokens: Vec<Placed>,
     at: usize,
+    /// A keyword that one call has twice.
+    repeated: Option<Exception>,
 }
 
 impl Parser {
@@ -176,14 +191,18 @@ impl Parser {
         let mut keywords: Vec<(String, Expression)> = Vec::new();
         while !self.take(")") {
             let line = self.line();
+            if self.take("**") {
+                keywords.push((UNPACKING.to_owned(), self.expression(depth)?));
+                self.comma_or(")")?;
+                continue;
+            }
             let value = self.expression(depth)?;
             if self.take("=") {
                 let name = keyword(value, line)?;
                 if keywords.iter().any(|(other, _)| *other == name) {
-                    return Err(Exception::syntax_error(
-                        format!("keyword argument repeated: {name}"),
-                        line,
-                    ));
+                    let text = format!("keyword argument repeated: {name}");
+                    self.repeated
+                        .get_or_insert(Exception::syntax_error(text, line));
                 }
                 keywords.push((name, self.expression(depth)?));
             } else if keywords.is_empty() {
