@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::memory::SnapshotError;
+use crate::tables::TablesError;
+
 /// A data set, an option or a snapshot that cannot be used, by the boundary where it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BfclError {
@@ -44,6 +47,25 @@ pub enum BfclError {
         path: PathBuf,
         /// What differs.
         problem: String,
+    },
+    /// A question that no episode could be played with.
+    #[error("question `{id}`: {problem}")]
+    Question {
+        /// Its official id.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The constants of the back ends cannot be used.
+    #[error(transparent)]
+    Tables(#[from] TablesError),
+    /// What an earlier run has left of a memory cannot be used.
+    #[error("`{}`: {problem}", path.display())]
+    Snapshot {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: SnapshotError,
     },
     /// An option asks for what cannot be had.
     #[error("`{option}`: {problem}")]

@@ -15,8 +15,10 @@ pub mod qwen3;
 pub mod records;
 pub mod result_file;
 pub mod search;
+pub mod suite;
 pub mod tables;
 pub mod twister;
 
 pub use categories::{Category, Group};
 pub use error::BfclError;
+pub use suite::{BfclOptions, BfclSuite};

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::BfclError;
+use crate::{BfclError, Category, Group};
 
 /// Which file of function docs describes each class.
 const DOC_FILES: [(&str, &str); 12] = [
@@ -103,6 +103,15 @@ impl DataSet {
     /// Where it lies.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The questions of a category.
+    pub fn load(&self, category: Category) -> Result<Vec<Record>, BfclError> {
+        match (category.group(), category.memory_backend()) {
+            (_, Some(backend)) => self.memory(backend),
+            (Group::WebSearch, _) => self.web_search(category == Category::WebSearchBase),
+            (_, None) => self.multi_turn(category.name()),
+        }
     }
 
     /// The questions of a multi-turn category: `multi_turn_base`, `multi_turn_miss_func`, …
