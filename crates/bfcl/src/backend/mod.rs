@@ -5,12 +5,14 @@
 //! Where the original lets one episode change another (a default list and the long-context
 //! cards and bookings that all instances share), each instance here has its own.
 
+mod math;
 mod method;
 
 use std::sync::Arc;
 
 use python::{Dict, Exception, Value};
 
+use self::math::Math;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
 use crate::tables::Tables;
 
@@ -52,7 +54,7 @@ pub enum OpenError {
 }
 
 /// Every class that [`open`] knows.
-pub const CLASSES: &[&str] = &[];
+pub const CLASSES: &[&str] = &[Math::CLASS];
 
 /// Makes an instance in the state that `config` (the class's part of `initial_config`; an empty
 /// dict where it has none) describes.
@@ -62,8 +64,17 @@ pub fn open(
     long_context: bool,
     tables: &Arc<Tables>,
 ) -> Result<Box<dyn Backend>, OpenError> {
-    let _ = (config, long_context, tables);
+    fn boxed(
+        class: &'static str,
+        instance: Result<impl Backend + 'static, Exception>,
+    ) -> Result<Box<dyn Backend>, OpenError> {
+        match instance {
+            Ok(instance) => Ok(Box::new(instance)),
+            Err(problem) => Err(OpenError::Config { class, problem }),
+        }
+    }
     match class {
+        Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
         }),
