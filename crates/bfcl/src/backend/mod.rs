@@ -6,6 +6,7 @@
 //! cards and bookings that all instances share), each instance here has its own.
 
 mod configuration;
+mod math;
 mod message;
 mod method;
 pub(crate) mod operations;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use python::{Dict, Exception, Value};
 
 use self::configuration::Configuration;
+use self::math::Math;
 use self::message::MessageApi;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
 use self::ticket::TicketApi;
@@ -74,6 +76,7 @@ pub enum OpenError {
 
 /// Every class that [`open`] knows.
 pub const CLASSES: &[&str] = &[
+    Math::CLASS,
     MessageApi::CLASS,
     TwitterApi::CLASS,
     TicketApi::CLASS,
@@ -101,6 +104,7 @@ pub fn open(
     }
     let begin = |module: &str| Configuration::new(module, config, long_context, tables);
     match class {
+        Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         MessageApi::CLASS => boxed(
             MessageApi::CLASS,
             begin("message_api").and_then(|c| MessageApi::open(&c)),
