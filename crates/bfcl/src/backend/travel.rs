@@ -135,15 +135,16 @@ impl TravelApi {
 
     /// What a flight costs, in dollars.
     fn cost(&self, route: [&Value; 2], date: &Value, class: &Value) -> Result<f64, Exception> {
+        route
+            .iter()
+            .try_for_each(|airport| airport.check_hashable())?;
         let price = self.find("base_costs", route)?;
         let price = price.ok_or_else(|| raised("No available route for the given airports."))?;
         Ok(float_of(price)? * factor(class, date)?)
     }
 
-    /// `table.get((from, to))` of a table of the benchmark, which is written as rows of
-    /// `[[from, to], value]`.
+    /// The value of a pair in a table of the benchmark, whose rows are `[[from, to], value]`.
     fn find(&self, table: &str, wanted: [&Value; 2]) -> Result<Option<&Value>, Exception> {
-        wanted.iter().try_for_each(|part| part.check_hashable())?;
         for row in self.rows(table)? {
             let [key, value] = pair(row)?;
             if pair(key)? == wanted {

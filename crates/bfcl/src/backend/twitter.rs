@@ -22,7 +22,7 @@ pub(super) struct TwitterApi {
     /// mentioned in one is mentioned in all, in every episode (hazard S2). Here they share it within their instance only.
     without_mentions: Vec<Value>,
     /// What they share.
-    shared_mentions: Vec<Value>,
+    shared_mentions: Value,
 }
 
 impl TwitterApi {
@@ -39,7 +39,7 @@ impl TwitterApi {
             following_list: configuration.list("following_list")?,
             tweet_counter: configuration.int("tweet_counter")?,
             without_mentions: Vec::new(),
-            shared_mentions: Vec::new(),
+            shared_mentions: Value::List(Vec::new()),
         })
     }
 
@@ -64,7 +64,7 @@ impl TwitterApi {
             arguments["mentions"].clone()
         } else {
             self.without_mentions.push(id.clone());
-            Value::List(self.shared_mentions.clone())
+            self.shared_mentions.clone()
         };
         let tweet = dict([
             ("id", id.clone()),
@@ -128,37 +128,31 @@ impl TwitterApi {
     }
 
     fn mention(&mut self, id: &Value, usernames: &Value) -> Result<Value, Exception> {
-        if self.tweets.get_key(id)?.is_none() {
+        let Some(tweet) = self.tweets.get_key(id)? else {
             return no_tweet(id);
-        }
-        let shared = self.without_mentions.contains(id);
-        let mentioned_in = if shared {
-            self.without_mentions.clone()
-        } else {
-            vec![id.clone()]
         };
-        let usernames = usernames.iterate()?;
-        for id in &mentioned_in {
-            let tweet = self
-                .tweets
-                .get_key_mut(id)?
-                .expect("a tweet is never deleted");
-            let Value::List(mut mentions) = field(tweet, "mentions")?.clone() else {
-                return Err(Exception::attribute_error(
-                    field(tweet, "mentions")?,
-                    "extend",
-                ));
-            };
-            mentions.extend(usernames.iter().cloned());
-            set_field(tweet, "mentions", Value::List(mentions))?;
+        let Value::List(mentions) = field(tweet, "mentions")? else {
+            return Err(Exception::attribute_error(
+                field(tweet, "mentions")?,
+                "extend",
+            ));
+        };
+        let mentions = Value::List([mentions.clone(), usernames.iterate()?].concat());
+        if self.without_mentions.contains(id) {
+            for id in &self.without_mentions {
+                let tweet = self
+                    .tweets
+                    .get_key_mut(id)?
+                    .expect("no tweet is ever deleted");
+                set_field(tweet, "mentions", mentions.clone())?;
+            }
+            self.shared_mentions = mentions;
+        } else {
+            let tweet = self.tweets.get_key_mut(id)?.expect("found above");
+            set_field(tweet, "mentions", mentions)?;
         }
-        if shared {
-            self.shared_mentions.extend(usernames);
-        }
-        Ok(dict([(
-            "mention_status",
-            "Users mentioned successfully".into(),
-        )]))
+        let status = "Users mentioned successfully";
+        Ok(dict([("mention_status", status.into())]))
     }
 
     fn follow_user(&mut self, username: &Value) -> Result<Value, Exception> {
