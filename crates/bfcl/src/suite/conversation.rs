@@ -7,7 +7,6 @@ use env::Environment;
 use episode::{Observation, Score, StopReason, ToolCall, Turn};
 
 use super::kit::Kit;
-use super::memories::SharedMemory;
 use super::question::Question;
 use super::results::answer_of;
 use crate::Group;
@@ -35,8 +34,6 @@ pub(super) struct Conversation {
     question: Arc<Question>,
     kit: Arc<Kit>,
     instances: Instances,
-    /// Of a memory question or conversation.
-    memory: Option<SharedMemory>,
     /// Call strings by turn of the user, each a step of its own: the checker asks no more.
     calls: Vec<Vec<Vec<String>>>,
     failed_calls: usize,
@@ -46,15 +43,13 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) fn new(question: Arc<Question>, kit: Arc<Kit>) -> Self {
-        let mut memory = None;
         let instances = match question.category.group() {
             Group::MultiTurn => question
                 .back_ends(&kit)
                 .expect("a suite's questions have been opened before"),
             Group::Memory => {
-                let own = kit.memories.open(question.category, &question.record);
-                let own = memory.insert(SharedMemory::new(own));
-                Instances::new(vec![Box::new(own.clone())])
+                let memory = kit.memories.open(question.category, &question.record);
+                Instances::new(vec![memory])
             }
             Group::WebSearch => Instances::new(vec![question.web_search(&kit)]),
         };
@@ -62,7 +57,6 @@ impl Conversation {
             question,
             kit,
             instances,
-            memory,
             calls: vec![Vec::new()],
             failed_calls: 0,
             answer: None,
@@ -120,12 +114,14 @@ impl Environment for Conversation {
     fn close(&mut self, _stop: StopReason, turns: &[Turn]) {
         let last = turns.iter().rev().find(|turn| turn.calls.is_empty());
         self.answer = last.map(answer_of);
-        if self.question.is_prerequisite()
-            && let Some(memory) = &self.memory
-        {
-            let memory = memory.lock();
-            let memories = &self.kit.memories;
-            memories.keep(self.question.category, &self.question.record, &**memory);
+        if self.question.is_prerequisite() {
+            let mut memories = self.instances.backends().iter();
+            let memory = memories.find_map(|it| it.memory());
+            let memory = memory.expect("a conversation fills a memory");
+            let Question {
+                category, record, ..
+            } = &*self.question;
+            self.kit.memories.keep(*category, record, memory);
         }
     }
 

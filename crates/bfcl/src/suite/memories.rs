@@ -7,9 +7,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use python::{Dict, Exception, Value};
-
-use crate::backend::{Arguments, Backend, Method};
 use crate::memory::{Embedder, KeyValueMemory, Memory, SummaryMemory, VectorMemory};
 use crate::records::Record;
 use crate::{BfclError, Category};
@@ -107,46 +104,6 @@ impl Memories {
         self.snapshots
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A memory that its episode's calls change and its episode's end reads.
-#[derive(Clone)]
-pub(super) struct SharedMemory {
-    class: &'static str,
-    methods: &'static [Method],
-    memory: Arc<Mutex<Box<dyn Memory>>>,
-}
-
-impl SharedMemory {
-    pub(super) fn new(memory: Box<dyn Memory>) -> Self {
-        Self {
-            class: memory.class(),
-            methods: memory.methods(),
-            memory: Arc::new(Mutex::new(memory)),
-        }
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Box<dyn Memory>> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Backend for SharedMemory {
-    fn class(&self) -> &'static str {
-        self.class
-    }
-
-    fn methods(&self) -> &'static [Method] {
-        self.methods
-    }
-
-    fn call(&mut self, method: &str, arguments: &Arguments) -> Result<Value, Exception> {
-        self.lock().call(method, arguments)
-    }
-
-    fn state(&self) -> Dict {
-        self.lock().state()
     }
 }
 

@@ -45,7 +45,8 @@ impl Question {
         for (turn, messages) in self.record.turns.iter().enumerate() {
             let is_reveal = turn > 0 && self.functions.held_out.contains_key(&turn);
             let is_user = matches!(messages.as_slice(), [it] if it.role == Role::User);
-            if !is_user && !(is_reveal && messages.is_empty()) {
+            let is_right = is_user || (is_reveal && messages.is_empty());
+            if !is_right {
                 return Err(refuse(format!(
                     "turn {turn} is not one message of the user"
                 )));
