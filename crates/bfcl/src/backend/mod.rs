@@ -5,6 +5,7 @@
 //! Where the original lets one episode change another (a default list and the long-context
 //! cards and bookings that all instances share), each instance here has its own.
 
+mod file_system;
 mod math;
 mod method;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 use python::{Dict, Exception, Value};
 
+use self::file_system::FileSystem;
 use self::math::Math;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
 use crate::tables::Tables;
@@ -54,7 +56,7 @@ pub enum OpenError {
 }
 
 /// Every class that [`open`] knows.
-pub const CLASSES: &[&str] = &[Math::CLASS];
+pub const CLASSES: &[&str] = &[FileSystem::CLASS, Math::CLASS];
 
 /// Makes an instance in the state that `config` (the class's part of `initial_config`; an empty
 /// dict where it has none) describes.
@@ -74,6 +76,10 @@ pub fn open(
         }
     }
     match class {
+        FileSystem::CLASS => boxed(
+            FileSystem::CLASS,
+            FileSystem::open(config, long_context, tables),
+        ),
         Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
