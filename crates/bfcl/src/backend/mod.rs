@@ -6,6 +6,7 @@
 //! cards and bookings that all instances share), each instance here has its own.
 
 mod configuration;
+mod file_system;
 mod math;
 mod message;
 mod method;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use python::{Dict, Exception, Value};
 
 use self::configuration::Configuration;
+use self::file_system::FileSystem;
 use self::math::Math;
 use self::message::MessageApi;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
@@ -76,6 +78,7 @@ pub enum OpenError {
 
 /// Every class that [`open`] knows.
 pub const CLASSES: &[&str] = &[
+    FileSystem::CLASS,
     Math::CLASS,
     MessageApi::CLASS,
     TwitterApi::CLASS,
@@ -104,6 +107,10 @@ pub fn open(
     }
     let begin = |module: &str| Configuration::new(module, config, long_context, tables);
     match class {
+        FileSystem::CLASS => boxed(
+            FileSystem::CLASS,
+            FileSystem::open(config, long_context, tables),
+        ),
         Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         MessageApi::CLASS => boxed(
             MessageApi::CLASS,
