@@ -2,6 +2,8 @@
 //!
 //! A message is a dict of one entry, receiver to text. Where a configuration puts more into one, only the first counts.
 
+use std::collections::BTreeSet;
+
 use python::{Dict, Exception, ExceptionKind, Value};
 
 use super::configuration::Configuration;
@@ -16,7 +18,7 @@ const NO_LOGIN: &str = "No user is currently logged in.";
 
 pub(super) struct MessageApi {
     random: Twister,
-    generated_ids: Vec<Value>,
+    generated_ids: BTreeSet<i64>,
     user_count: i64,
     /// Names to ids.
     user_map: Dict,
@@ -32,7 +34,7 @@ impl MessageApi {
     pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
         Ok(Self {
             random: configuration.random(SEED)?,
-            generated_ids: Vec::new(),
+            generated_ids: BTreeSet::new(),
             user_count: configuration.int("user_count")?,
             user_map: configuration.dict("user_map")?,
             inbox: configuration.list("inbox")?,
@@ -87,7 +89,7 @@ impl MessageApi {
         self.message_count += 1;
         Ok(dict([
             ("sent_status", true.into()),
-            ("message_id", dict([("new_id", id)])),
+            ("message_id", dict([("new_id", id.into())])),
             (
                 "message",
                 format!("Message sent to '{receiver}' successfully.").into(),
@@ -96,11 +98,10 @@ impl MessageApi {
     }
 
     /// Five digits that no message has had.
-    fn new_id(&mut self) -> Value {
+    fn new_id(&mut self) -> i64 {
         loop {
-            let id = Value::from(self.random.randint(10_000, 99_999));
-            if !self.generated_ids.contains(&id) {
-                self.generated_ids.push(id.clone());
+            let id = self.random.randint(10_000, 99_999);
+            if self.generated_ids.insert(id) {
                 return id;
             }
         }
@@ -253,8 +254,9 @@ impl Backend for MessageApi {
     }
 
     fn state(&self) -> Dict {
+        let ids = self.generated_ids.iter().copied();
         Dict::from([
-            ("generated_ids", Value::Set(self.generated_ids.clone())),
+            ("generated_ids", Value::Set(ids.map(Value::Int).collect())),
             ("user_count", self.user_count.into()),
             ("user_map", self.user_map.clone().into()),
             ("inbox", self.inbox.clone().into()),

@@ -268,3 +268,43 @@ impl Memory for KeyValueMemory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_snake_case_as_the_leaderboards_pattern_has_it() {
+        let check = |key: &str, expected: bool| {
+            assert_eq!(is_snake_case(&key.into()), Ok(expected), "{key:?}");
+        };
+        check("name", true);
+        check("name_2_b", true);
+        check("name\n", true);
+        check("name\n\n", false);
+        check("name2", false);
+        check("2_name", false);
+        check("name__b", false);
+        check("Name", false);
+        check("", false);
+    }
+
+    #[test]
+    fn a_ranking_is_cut_as_a_slice_is() {
+        let check = |end: Value, expected: usize| {
+            assert_eq!(end_of_slice(&end, 3), Ok(expected), "{end}");
+        };
+        check(Value::Int(2), 2);
+        check(Value::Int(9), 3);
+        check(Value::Int(0), 0);
+        check(Value::Int(-1), 2);
+        check(Value::Int(-9), 0);
+        check(Value::None, 3);
+    }
+
+    #[test]
+    fn a_snapshot_of_another_form_is_refused() {
+        let problem = KeyValueMemory::default().load(r#"{"memory": ""}"#);
+        assert!(problem.unwrap_err().to_string().contains("`core_memory`"));
+    }
+}

@@ -341,3 +341,126 @@ impl Memory for VectorMemory {
         indented(&Value::Dict(self.core.texts()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::Instances;
+
+    /// Texts of the letters a and b: how much of each there is.
+    struct Letters;
+
+    impl Embedder for Letters {
+        fn embed(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
+            let count = |letter| text.matches(letter).count() as f32;
+            let (a, b) = (count('a'), count('b'));
+            let length = a.hypot(b);
+            if length == 0.0 {
+                return Err(EmbedError("neither a nor b".to_owned()));
+            }
+            Ok(vec![a / length, b / length])
+        }
+    }
+
+    fn empty() -> VectorMemory {
+        VectorMemory::new(Arc::new(Letters))
+    }
+
+    fn check(memory: VectorMemory, calls: &[(&str, &str)]) {
+        let mut instances = Instances::new(vec![Box::new(memory)]);
+        for (call, expected) in calls {
+            assert_eq!(instances.execute(call), *expected, "{call}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_never_given_twice_until_all_is_cleared() {
+        check(
+            empty(),
+            &[
+                ("core_memory_add('a')", r#"{"id": 0}"#),
+                ("core_memory_add('b')", r#"{"id": 1}"#),
+                (
+                    "core_memory_remove(1)",
+                    r#"{"status": "ID 1 removed from store."}"#,
+                ),
+                (
+                    "core_memory_remove(1)",
+                    r#"{"error": "ID 1 not present in store."}"#,
+                ),
+                ("core_memory_add('ab')", r#"{"id": 2}"#),
+                (
+                    "core_memory_update(2, 'ba')",
+                    r#"{"status": "ID 2 updated."}"#,
+                ),
+                (
+                    "core_memory_update(1, 'ba')",
+                    r#"{"error": "ID 1 not present in store."}"#,
+                ),
+                (
+                    "core_memory_retrieve_all()",
+                    r#"{"result": [{"id": 0, "text": "a"}, {"id": 2, "text": "ba"}]}"#,
+                ),
+                ("archival_memory_retrieve_all()", r#"{"result": []}"#),
+                ("core_memory_clear()", r#"{"status": "Memory cleared."}"#),
+                ("core_memory_add('a')", r#"{"id": 0}"#),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_means_most_alike_is_found_first() {
+        check(
+            empty(),
+            &[
+                ("archival_memory_add('b')", r#"{"id": 0}"#),
+                ("archival_memory_add('aaabbbb')", r#"{"id": 1}"#),
+                ("archival_memory_add('aaa')", r#"{"id": 2}"#),
+                (
+                    "archival_memory_retrieve('a', top_k=2)",
+                    // Three fifths in 32 bits are that in 64.
+                    "{\"result\": [{\"id\": 2, \"similarity_score\": 1.0, \"text\": \"aaa\"}, \
+                     {\"id\": 1, \"similarity_score\": 0.6000000238418579, \"text\": \"aaabbbb\"}]}",
+                ),
+                (
+                    "archival_memory_retrieve('a', top_k=0)",
+                    r#"{"result": []}"#,
+                ),
+                (
+                    "archival_memory_retrieve('c')",
+                    "Error during execution: the embedding model failed: neither a nor b",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_too_long_or_too_much_is_refused() {
+        let mut instances = Instances::new(vec![Box::new(empty())]);
+        let too_long = format!("core_memory_add('{}')", "a".repeat(301));
+        let longest = format!("core_memory_add('{}')", "a".repeat(300));
+        let refused = r#"{"error": "Entry length exceeds maximum length of 300 characters."}"#;
+        assert_eq!(instances.execute(&too_long), refused);
+        for id in 0..7 {
+            assert_eq!(instances.execute(&longest), format!("{{\"id\": {id}}}"));
+        }
+        let full = r#"{"error": "Memory size exceeds maximum size of 7 entries."}"#;
+        assert_eq!(instances.execute(&longest), full);
+    }
+
+    #[test]
+    fn a_snapshot_keeps_ids_and_texts_and_the_prompt_shows_the_core() {
+        assert_eq!(empty().context(), "{}");
+        let snapshot = "{\n    \"core_memory\": {\n        \"next_id\": 3,\n        \"store\": \
+                        {\n            \"1\": \"a\",\n            \"2\": \"\\u00e4b\"\n        }\n    },\n    \
+                        \"archival_memory\": {\n        \"next_id\": 0,\n        \"store\": {}\n    }\n}";
+        let mut memory = empty();
+        memory.load(snapshot).unwrap();
+        assert_eq!(memory.snapshot(), snapshot);
+        assert_eq!(
+            memory.context(),
+            "{\n    \"1\": \"a\",\n    \"2\": \"\\u00e4b\"\n}"
+        );
+        check(memory, &[("core_memory_add('a')", r#"{"id": 3}"#)]);
+    }
+}
