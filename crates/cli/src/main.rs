@@ -3,10 +3,12 @@
 
 mod args;
 mod clock;
+mod columns;
 mod commands;
 mod config;
 mod config_file;
 mod engine;
+mod eval_folder;
 mod exit;
 mod explain;
 mod interrupt;

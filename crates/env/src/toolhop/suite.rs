@@ -146,6 +146,10 @@ impl Suite for ToolHopSuite {
         Some(UnsolvedSet::new(self.secrets(task).goldens.clone()))
     }
 
+    fn headline(&self) -> &'static str {
+        "ac"
+    }
+
     fn protocol(&self) -> Protocol {
         PROTOCOL
     }

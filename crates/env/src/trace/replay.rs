@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use episode::{Score, StopReason, Trace, TraceTurn, Turn};
+use episode::{Score, StopReason, Trace, Turn};
 
-use crate::{Environment, Suite};
+use crate::Suite;
 
 /// What came of running a trace's calls again.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +13,10 @@ pub struct ReplayReport {
     pub calls: usize,
     /// Calls that did not return what was recorded.
     pub mismatches: Vec<Mismatch>,
-    /// The episode's score after the last call.
+    /// The episode's score at its end.
     pub score: Score,
+    /// The metric that is 1 where the task is solved.
+    pub measure: &'static str,
 }
 
 impl ReplayReport {
@@ -22,14 +24,10 @@ impl ReplayReport {
     /// does: every call returned what is recorded, the task is solved, and it is answered.
     pub fn problems(&self, trace: &Trace) -> Vec<String> {
         let mut problems: Vec<String> = self.mismatches.iter().map(Mismatch::to_string).collect();
-        match self.score.metrics.get("solve-r") {
+        match self.score.metrics.get(self.measure) {
             Some(1.0) => {}
-            Some(solved) => problems.push(format!("solve-r is {solved:.2}, expected 1")),
-            None if self.score.reward == 1.0 => {}
-            None => problems.push(format!(
-                "the reward is {:.2}, expected 1",
-                self.score.reward
-            )),
+            Some(solved) => problems.push(format!("{} is {solved:.2}, expected 1", self.measure)),
+            None => problems.push("its suite does not say whether it solves the task".to_owned()),
         }
         if trace.answer.is_none() {
             problems.push("it has no answer".to_owned());
@@ -38,13 +36,13 @@ impl ReplayReport {
     }
 }
 
-/// A call that did not return what was recorded.
+/// A call that did not return what was recorded, or a user who did not say it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mismatch {
     /// Which turn, from 0.
     pub turn: usize,
-    /// The tool.
-    pub tool: String,
+    /// The tool; `None` is the user.
+    pub tool: Option<String>,
     /// What the trace says.
     pub recorded: String,
     /// What the tool returned.
@@ -53,17 +51,22 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "turn {}: tool `{}` returned {:?}, and not {:?} as recorded",
-            self.turn, self.tool, self.returned, self.recorded
-        )
+        let Self {
+            turn,
+            tool,
+            recorded,
+            returned,
+        } = self;
+        match tool {
+            Some(tool) => write!(f, "turn {turn}: tool `{tool}` returned"),
+            None => write!(f, "turn {turn}: the user said"),
+        }?;
+        write!(f, " {returned:?}, and not {recorded:?} as recorded")
     }
 }
 
-/// Plays a trace in a fresh environment, its answers included: every call, and what users
-/// said. The trace's task is one of the suite's, as [`load_traces`](crate::load_traces) makes
-/// sure.
+/// Acts a trace out in a fresh environment: runs its calls, and gives its answers. The trace's
+/// task is one of the suite's, as [`load_traces`](crate::load_traces) makes sure.
 pub fn replay(suite: &dyn Suite, trace: &Trace) -> ReplayReport {
     let task = suite
         .tasks()
@@ -71,72 +74,66 @@ pub fn replay(suite: &dyn Suite, trace: &Trace) -> ReplayReport {
         .find(|task| task.id == trace.task)
         .expect("a trace that is replayed names a task of the suite");
     let mut environment = suite.open(task);
-    let mut turns = Vec::new();
+    let mut calls = 0;
     let mut mismatches = Vec::new();
-    for (index, recorded) in trace.turns.iter().enumerate() {
-        let turn = play(environment.as_mut(), recorded);
-        mismatches.extend(differences(index, recorded, &turn));
-        turns.push(turn);
+    let mut turns = Vec::new();
+    for (index, turn) in trace.turns.iter().enumerate() {
+        let mut played = said(&turn.content);
+        for (call, recorded) in turn.calls.iter().zip(&turn.results) {
+            let observation = environment.call(call);
+            calls += 1;
+            if observation.text != *recorded {
+                mismatches.push(Mismatch {
+                    turn: index,
+                    tool: Some(call.name.clone()),
+                    recorded: recorded.clone(),
+                    returned: observation.text.clone(),
+                });
+            }
+            played.calls.push(call.clone());
+            played.observations.push(observation);
+        }
+        if let Some(recorded) = &turn.reply {
+            played.reply = environment.answer(&played);
+            let returned = played.reply.clone().unwrap_or_default();
+            if returned != *recorded {
+                mismatches.push(Mismatch {
+                    turn: index,
+                    tool: None,
+                    recorded: recorded.clone(),
+                    returned,
+                });
+            }
+        }
+        turns.push(played);
     }
-    let mut stop = StopReason::ScriptEnded;
     if let Some(answer) = &trace.answer {
-        let turn = said(answer);
-        environment.answer(&turn);
-        turns.push(turn);
-        stop = StopReason::Answered;
+        let answer = said(answer);
+        environment.answer(&answer);
+        turns.push(answer);
     }
-    if environment.is_over() {
-        stop = StopReason::Ended;
-    }
-    environment.close(stop, &turns);
+    environment.close(StopReason::Answered, &turns);
+    let score = environment.score();
+    let measure = match score.metrics.contains_key(SOLVED) {
+        true => SOLVED,
+        false => suite.headline(),
+    };
     ReplayReport {
-        calls: turns.iter().map(|turn| turn.calls.len()).sum(),
+        calls,
         mismatches,
-        score: environment.score(),
+        score,
+        measure,
     }
 }
 
-fn said(text: &str) -> Turn {
+/// What of its goldens an episode has solved, in the suites that have goldens.
+const SOLVED: &str = "solve-r";
+
+/// A turn that says this and calls nothing so far.
+fn said(content: &str) -> Turn {
     Turn {
-        text: text.to_owned(),
-        content: text.to_owned(),
+        text: content.to_owned(),
+        content: content.to_owned(),
         ..Turn::default()
     }
-}
-
-fn play(environment: &mut dyn Environment, recorded: &TraceTurn) -> Turn {
-    let mut turn = said(&recorded.content);
-    for call in &recorded.calls {
-        turn.observations.push(environment.call(call));
-        turn.calls.push(call.clone());
-    }
-    if turn.calls.is_empty() {
-        turn.reply = environment.answer(&turn);
-    }
-    turn
-}
-
-fn differences<'a>(
-    index: usize,
-    recorded: &'a TraceTurn,
-    turn: &'a Turn,
-) -> impl Iterator<Item = Mismatch> + 'a {
-    let returned = turn.observations.iter().map(|it| it.text.as_str());
-    let named = recorded.calls.iter().map(|call| call.name.as_str());
-    let of_tools = named.zip(&recorded.results).zip(returned);
-    let of_user = (recorded.reply != turn.reply).then(|| {
-        let text = |reply: &'a Option<String>| reply.as_deref().unwrap_or_default();
-        (("the user", text(&recorded.reply)), text(&turn.reply))
-    });
-    let of_tools =
-        of_tools.map(|((tool, recorded), returned)| ((tool, recorded.as_str()), returned));
-    of_tools
-        .chain(of_user)
-        .filter(|((_, recorded), returned)| recorded != returned)
-        .map(move |((tool, recorded), returned)| Mismatch {
-            turn: index,
-            tool: tool.to_owned(),
-            recorded: recorded.to_owned(),
-            returned: returned.to_owned(),
-        })
 }
