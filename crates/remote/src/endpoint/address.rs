@@ -68,7 +68,10 @@ mod tests {
         };
         check("http://h:1/v1", "http://h:1/v1/chat/completions");
         check(" https://h/v1/ ", "https://h/v1/chat/completions");
-        check("http://h/v1/chat/completions", "http://h/v1/chat/completions");
+        check(
+            "http://h/v1/chat/completions",
+            "http://h/v1/chat/completions",
+        );
         check("http://[::1]:8000", "http://[::1]:8000/chat/completions");
     }
 
@@ -76,7 +79,10 @@ mod tests {
     fn what_is_no_base_is_refused_unquoted() {
         let check = |url: &str, expected: &str| {
             let error = Address::new(url).expect_err(url).to_string();
-            assert!(error.starts_with(&format!("the endpoint's URL {expected}")), "{error}");
+            assert!(
+                error.starts_with(&format!("the endpoint's URL {expected}")),
+                "{error}"
+            );
             assert!(!error.contains("secret"), "{error}");
         };
         check("127.0.0.1:8000/v1", "");

@@ -79,7 +79,7 @@ fn refusal(response: &mut Response<Body>) -> Failure {
     let status = response.status().as_u16();
     // What it says may be cut off or long: the status is enough.
     let body = match location {
-        Some(location) if (300..400).contains(&status) => location,
+        Some(location) if (300..=399).contains(&status) => location,
         _ => read(response).map_or_else(|_| String::new(), |body| lossy(&body)),
     };
     Failure::of_status(status, wait, &body)
@@ -112,7 +112,9 @@ fn stream(response: &mut Response<Body>, listen: Listen<'_>) -> Result<Reply, Fa
     let mut buffer = vec![0; 8 << 10];
     let mut total = 0;
     while !assembly.is_done {
-        let count = reader.read(&mut buffer).map_err(|error| Failure::of_io(&error))?;
+        let count = reader
+            .read(&mut buffer)
+            .map_err(|error| Failure::of_io(&error))?;
         total += count;
         if total > LARGEST {
             return Err(Failure::too_large(LARGEST));

@@ -35,8 +35,7 @@ pub(crate) enum Outlook {
 /// Longest text of an endpoint's own that is quoted, in characters.
 const QUOTED: usize = 400;
 
-const IS_IT_ONE: &str =
-    "is this the base URL of an OpenAI-compatible server? Most end in `/v1`";
+const IS_IT_ONE: &str = "is this the base URL of an OpenAI-compatible server? Most end in `/v1`";
 const IS_IT_UP: &str = "is the server running, and is this its address?";
 const LATER: &str = "what was finished is kept: resume when the endpoint is well again";
 
@@ -76,7 +75,7 @@ impl Failure {
                 "does the server have a model of this name, and does the base URL end as its \
                  documentation says (mostly in `/v1`)?",
             ),
-            300..400 => (
+            300..=399 => (
                 Outlook::Lasting,
                 "the server redirects: name the address that it redirects to",
             ),
@@ -145,9 +144,11 @@ impl Failure {
                 let what = format!("the reply is not HTTP: {error}");
                 Self::new(what, Outlook::Doubtful, IS_IT_ONE)
             }
-            ureq::Error::LargeResponseHeader(..) => {
-                Self::new("the reply's header is too large", Outlook::Doubtful, IS_IT_ONE)
-            }
+            ureq::Error::LargeResponseHeader(..) => Self::new(
+                "the reply's header is too large",
+                Outlook::Doubtful,
+                IS_IT_ONE,
+            ),
             other => Self::new(
                 other.to_string(),
                 Outlook::Lasting,
@@ -159,7 +160,9 @@ impl Failure {
 
     /// What went wrong while a reply was read.
     pub(crate) fn of_io(error: &io::Error) -> Self {
-        let inner = error.get_ref().and_then(|it| it.downcast_ref::<ureq::Error>());
+        let inner = error
+            .get_ref()
+            .and_then(|it| it.downcast_ref::<ureq::Error>());
         match (inner, error.kind()) {
             (Some(ureq::Error::Io(error)), _) => Self::of_io(error),
             (Some(ureq::Error::Timeout(timeout)), _) => Self::timed_out(&timeout.to_string()),
@@ -313,8 +316,18 @@ mod tests {
             Lasting,
             "HTTP 401: wrong key",
         );
-        check(404, r#"{"detail": "Not Found"}"#, Lasting, "HTTP 404: Not Found");
-        check(400, r#"{"error": "bad field"}"#, Lasting, "HTTP 400: bad field");
+        check(
+            404,
+            r#"{"detail": "Not Found"}"#,
+            Lasting,
+            "HTTP 404: Not Found",
+        );
+        check(
+            400,
+            r#"{"error": "bad field"}"#,
+            Lasting,
+            "HTTP 400: bad field",
+        );
         check(
             400,
             r#"{"error": {"message": "too much", "code": "context_length_exceeded"}}"#,
@@ -333,16 +346,27 @@ mod tests {
     fn pages_and_terminal_codes_are_not_passed_on() {
         let page = "\n<!DOCTYPE html><html><head><title> 502 Bad\n Gateway </title></head>";
         check(502, page, Outlook::Passing, "HTTP 502: 502 Bad Gateway");
-        check(500, "a\u{1b}[31m\r\nb", Outlook::Passing, "HTTP 500: a[31m b");
+        check(
+            500,
+            "a\u{1b}[31m\r\nb",
+            Outlook::Passing,
+            "HTTP 500: a[31m b",
+        );
         let failure = Failure::of_status(500, None, &"x".repeat(9999));
-        assert_eq!(failure.what.chars().count(), "HTTP 500: ".len() + QUOTED + 1);
+        assert_eq!(
+            failure.what.chars().count(),
+            "HTTP 500: ".len() + QUOTED + 1
+        );
     }
 
     #[test]
     fn an_error_in_place_of_a_reply_counts_by_its_code() {
         let of = |body: &str| Failure::of_error(&serde_json::from_str(body).expect("JSON"));
         let failure = of(r#"{"error": {"message": "no", "code": 401}}"#);
-        assert_eq!((failure.what.as_str(), failure.outlook), ("HTTP 401: no", Outlook::Lasting));
+        assert_eq!(
+            (failure.what.as_str(), failure.outlook),
+            ("HTTP 401: no", Outlook::Lasting)
+        );
         let failure = of(r#"{"error": {"message": "busy"}}"#);
         assert_eq!(failure.outlook, Outlook::Passing);
         assert_eq!(failure.what, "an error in place of a reply: busy");

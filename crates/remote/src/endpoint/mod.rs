@@ -11,6 +11,8 @@ mod address;
 mod client;
 mod courier;
 mod failure;
+#[doc(hidden)]
+pub mod fixture;
 mod key;
 mod pace;
 mod policy;

@@ -101,7 +101,11 @@ impl<'a> EndpointPolicy<'a> {
     }
 
     fn take(&mut self, event: Event) -> Result<Option<SampledTurn>, PolicyError> {
-        let Event { episode, letter, what } = event;
+        let Event {
+            episode,
+            letter,
+            what,
+        } = event;
         if let What::News(News::Notice(text)) = what {
             self.notice(text);
             return Ok(None);
@@ -132,7 +136,9 @@ impl<'a> EndpointPolicy<'a> {
                 self.said.entry(episode).or_default().push(said);
                 (turn.tokens, turn.end)
             }
-            What::Undelivered(Undelivered { failure, .. }) if failure.outlook == Outlook::TooLong => {
+            What::Undelivered(Undelivered { failure, .. })
+                if failure.outlook == Outlook::TooLong =>
+            {
                 self.notice(format!(
                     "endpoint `{}`: {}; the episode ends there, at its limit of tokens",
                     self.endpoint.address, failure.what

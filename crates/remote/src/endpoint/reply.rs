@@ -86,7 +86,10 @@ impl Usage {
 pub(crate) fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str())
+            .collect(),
         _ => String::new(),
     }
 }
@@ -135,14 +138,22 @@ mod tests {
             },
         }));
         assert_eq!(reply.content, "");
-        assert_eq!(reply.reasoning.map(|it| (it.field, it.text)), Some(("reasoning_content", "hm".to_owned())));
+        assert_eq!(
+            reply.reasoning.map(|it| (it.field, it.text)),
+            Some(("reasoning_content", "hm".to_owned()))
+        );
         let call = |name: &str, arguments: &str| ReplyCall {
             name: name.to_owned(),
             arguments: arguments.to_owned(),
         };
         assert_eq!(
             reply.calls,
-            [call("f", "{\"a\": 1}"), call("g", "{\"b\":2}"), call("", "{"), call("", "")]
+            [
+                call("f", "{\"a\": 1}"),
+                call("g", "{\"b\":2}"),
+                call("", "{"),
+                call("", "")
+            ]
         );
         assert!(!reply.is_cut);
 
@@ -157,10 +168,14 @@ mod tests {
 
     #[test]
     fn what_is_no_reply_says_what_it_lacks() {
-        let check = |body: Value, expected: &str| assert_eq!(Reply::read(&body).unwrap_err(), expected);
+        let check =
+            |body: Value, expected: &str| assert_eq!(Reply::read(&body).unwrap_err(), expected);
         check(json!({"choices": []}), "it has no `choices`");
         check(json!([1]), "it has no `choices`");
-        check(json!({"choices": [{"text": "hi"}]}), "its choice has no `message`");
+        check(
+            json!({"choices": [{"text": "hi"}]}),
+            "its choice has no `message`",
+        );
     }
 
     #[test]
@@ -169,7 +184,10 @@ mod tests {
             "choices": [{"message": {"content": "x"}}],
             "usage": {"prompt_tokens": 12, "completion_tokens": 3},
         });
-        let usage = Usage { prompt_tokens: 12, completion_tokens: 3 };
+        let usage = Usage {
+            prompt_tokens: 12,
+            completion_tokens: 3,
+        };
         assert_eq!(Reply::read(&body).expect("a reply").usage, usage);
     }
 }

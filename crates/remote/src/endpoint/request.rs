@@ -158,7 +158,10 @@ fn call_id(number: usize) -> String {
 /// A call as its text, for a turn reader.
 pub(crate) fn tagged(call: &ToolCall) -> String {
     let name = json!(call.name);
-    let json = format!("{{\"name\": {name}, \"arguments\": {}}}", printed(&call.arguments));
+    let json = format!(
+        "{{\"name\": {name}, \"arguments\": {}}}",
+        printed(&call.arguments)
+    );
     // A tag within a text would be read as one.
     let json = json.replace("<tool_call>", "\\u003ctool_call>");
     let json = json.replace("</tool_call>", "\\u003c/tool_call>");
@@ -176,11 +179,19 @@ fn printed(arguments: &Map<String, Value>) -> String {
 struct Spaced;
 
 impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         out.write_all(if first { b"" } else { b", " })
     }
 
-    fn begin_object_key<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: ?Sized + io::Write>(
+        &mut self,
+        out: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         out.write_all(if first { b"" } else { b", " })
     }
 

@@ -232,15 +232,16 @@ mod tests {
             json!({"content": "d"}),
         ]);
         assert_eq!(reply.content, "cd");
-        let reasoning = Reasoning { field: "reasoning", text: "ab".to_owned() };
+        let reasoning = Reasoning {
+            field: "reasoning",
+            text: "ab".to_owned(),
+        };
         assert_eq!(reply.reasoning, Some(reasoning));
     }
 
     #[test]
     fn pieces_of_calls_find_their_call() {
-        let piece = |index: Value, id: Value, name: Value, arguments: Value| {
-            json!({"tool_calls": [{"index": index, "id": id, "function": {"name": name, "arguments": arguments}}]})
-        };
+        let piece = |index: Value, id: Value, name: Value, arguments: Value| json!({"tool_calls": [{"index": index, "id": id, "function": {"name": name, "arguments": arguments}}]});
         let null = || Value::Null;
         // By index, as OpenAI's server.
         assert_eq!(
@@ -297,7 +298,10 @@ mod tests {
     #[test]
     fn an_error_in_the_stream_is_told_apart() {
         let mut assembly = Assembly::default();
-        assert!(matches!(assembly.take("nope"), Err(StreamFault::NotJson(_))));
+        assert!(matches!(
+            assembly.take("nope"),
+            Err(StreamFault::NotJson(_))
+        ));
         let error = assembly.take(r#"{"error": {"message": "overloaded", "code": 503}}"#);
         assert!(matches!(error, Err(StreamFault::Error(_))));
     }

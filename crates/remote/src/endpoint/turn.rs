@@ -110,7 +110,10 @@ fn as_text(content: &str, reply: &Reply) -> String {
             None => {
                 let mut fields = Vec::new();
                 if !call.name.is_empty() {
-                    fields.push(format!("\"name\": {}", serde_json::Value::from(&*call.name)));
+                    fields.push(format!(
+                        "\"name\": {}",
+                        serde_json::Value::from(&*call.name)
+                    ));
                 }
                 fields.push(format!("\"arguments\": {}", call.arguments));
                 let open = format!("<tool_call>\n{{{}", fields.join(", "));
