@@ -119,14 +119,13 @@ fn stream(response: &mut Response<Body>, listen: Listen<'_>) -> Result<Reply, Fa
         if total > LARGEST {
             return Err(Failure::too_large(LARGEST));
         }
-        let mut data = events.push(&buffer[..count]);
-        if count == 0 {
-            data.extend(events.finish());
-        }
-        for data in data {
+        for data in events.push(&buffer[..count]) {
             take(&mut assembly, &data)?;
         }
         if count == 0 {
+            // An event that the end has cut says nothing.
+            let last = events.finish().filter(|data| is_json(data));
+            last.map_or(Ok(()), |data| take(&mut assembly, &data))?;
             break;
         }
         if !listen(&assembly) {
@@ -143,6 +142,10 @@ fn take(assembly: &mut Assembly, data: &str) -> Result<(), Failure> {
             Failure::of_body(&format!("an event is not JSON ({error})"), data)
         }
     })
+}
+
+fn is_json(data: &str) -> bool {
+    serde_json::from_str::<Value>(data).is_ok()
 }
 
 /// The whole body, if it is no larger than may be.

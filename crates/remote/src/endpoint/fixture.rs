@@ -1,8 +1,8 @@
 //! A server of our own for tests: it does what its script says, well or badly, on the loopback.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -49,6 +49,7 @@ type Script = dyn Fn(usize, &Request) -> Vec<Act> + Send + Sync;
 pub struct Server {
     address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,14 +60,17 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on the loopback");
         let address = listener.local_addr().expect("a bound port has an address");
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::new(AtomicUsize::new(0));
         let is_over = Arc::new(AtomicBool::new(false));
         let script: Arc<Script> = Arc::new(script);
         let (taken, over) = (Arc::clone(&requests), Arc::clone(&is_over));
+        let count = Arc::clone(&connections);
         let thread = thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if over.load(Ordering::SeqCst) {
                     break;
                 }
+                count.fetch_add(1, Ordering::SeqCst);
                 let (script, requests) = (Arc::clone(&script), Arc::clone(&taken));
                 thread::spawn(move || serve(&stream, &*script, &requests));
             }
@@ -74,6 +78,7 @@ impl Server {
         Self {
             address,
             requests,
+            connections,
             is_over,
             thread: Some(thread),
         }
@@ -87,6 +92,11 @@ impl Server {
     /// The requests so far, in the order in which they came.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.requests).clone()
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 
