@@ -124,7 +124,9 @@ fn stream(response: &mut Response<Body>, listen: Listen<'_>) -> Result<Reply, Fa
         }
         if count == 0 {
             // An event that the end has cut says nothing.
-            let last = events.finish().filter(|data| is_json(data));
+            let last = events
+                .finish()
+                .filter(|data| data.trim() == "[DONE]" || is_json(data));
             last.map_or(Ok(()), |data| take(&mut assembly, &data))?;
             break;
         }

@@ -63,11 +63,24 @@ pub struct Endpoint {
     /// Whether the limit on tokens is called `max_completion_tokens`, as OpenAI's reasoning
     /// models want it, rather than `max_tokens`.
     pub max_completion_tokens: bool,
-    /// Whether reasoning of earlier turns is sent back in the way it came. Templates differ in
-    /// what they keep of it; a few servers refuse it.
-    pub send_reasoning: bool,
+    /// How what the model has said is sent back to it.
+    pub history: History,
     /// Further fields of each request; null leaves a field out.
     pub fields: Map<String, Value>,
+}
+
+/// How a conversation tells the model what it has said itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum History {
+    /// Calls and reasoning in the fields in which they came; the server's template decides what
+    /// the model reads of them.
+    #[default]
+    Fields,
+    /// The same without reasoning, which a few servers refuse to take back.
+    WithoutReasoning,
+    /// As the text that it was, calls and reasoning between their tags: for models that write
+    /// them so, on servers that lose a part of the fields.
+    Text,
 }
 
 impl Endpoint {
@@ -85,7 +98,7 @@ impl Endpoint {
             requests_per_minute: None,
             stream: false,
             max_completion_tokens: false,
-            send_reasoning: true,
+            history: History::Fields,
             fields: Map::new(),
         }
     }

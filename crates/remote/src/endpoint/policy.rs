@@ -129,11 +129,7 @@ impl<'a> EndpointPolicy<'a> {
                 self.usage.completion_tokens += reply.usage.completion_tokens;
                 let turn = turn::print(self.chat, asked.calls, &reply, asked.max_tokens);
                 let turn = turn.map_err(broken)?;
-                let mut said = turn.said;
-                if !self.endpoint.send_reasoning {
-                    said.thought = None;
-                }
-                self.said.entry(episode).or_default().push(said);
+                self.said.entry(episode).or_default().push(turn.said);
                 (turn.tokens, turn.end)
             }
             What::Undelivered(Undelivered { failure, .. })

@@ -1,21 +1,25 @@
 //! A turn's request as the endpoint reads it: the conversation so far, tools, limits, sampling.
 
+use std::collections::VecDeque;
+use std::io;
+
 use episode::{CallFormat, Message, Role, ToolCall};
 use rollout::{Config, TurnRequest};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use serde_json::{Map, Value, json};
-use std::io;
 
-use super::Endpoint;
 use super::reply::Reasoning;
+use super::{Endpoint, History};
 
 /// What the model said in a turn beside what a message tells of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Said {
     /// Its reasoning, as it came: apart, or within its text.
     pub(crate) thought: Option<Thought>,
-    /// The whole text of a turn in which a call could not be read, its reasoning left out.
+    /// All of it as text, without what ended it.
+    pub(crate) text: String,
+    /// The text without its reasoning, of a turn in which a call could not be read.
     pub(crate) unread: Option<String>,
 }
 
@@ -41,7 +45,10 @@ pub(crate) fn body(
     let mut body = Map::new();
     let mut set = |field: &str, value: Value| body.insert(field.to_owned(), value);
     set("model", json!(endpoint.model));
-    set("messages", messages(request.messages, said).into());
+    set(
+        "messages",
+        messages(request.messages, said, endpoint.history).into(),
+    );
     if request.calls == CallFormat::Tagged && !request.tools.is_empty() {
         set("tools", json!(request.tools));
     }
@@ -69,90 +76,108 @@ pub(crate) fn body(
     Value::Object(body).to_string()
 }
 
-/// Messages with the ids that tie results to calls. What the model has said is sent back with
-/// its reasoning; a turn with a call that could not be read as the text that it was, and what it
-/// was told as a user's words, since servers refuse results of calls that they cannot read.
-pub(crate) fn messages(messages: &[Message], said: &[Said]) -> Vec<Value> {
+/// Messages with the ids that tie results to calls. A turn with a call that could not be read is
+/// sent as the text that it was, and what it was told as a user's words, since servers refuse
+/// calls that they cannot read, and results without calls.
+pub(crate) fn messages(messages: &[Message], said: &[Said], history: History) -> Vec<Value> {
     let turns = messages.iter().filter(|it| it.role == Role::Assistant);
+    // A hint's turns stand before those of the model.
     let mut given = turns.count().saturating_sub(said.len());
     let mut said = said.iter();
-    let mut out: Vec<Value> = Vec::new();
-    let mut calls = 0;
-    let mut unanswered: Vec<String> = Vec::new();
-    let mut loose: Vec<&str> = Vec::new();
+    let mut printer = Printer::default();
     for message in messages {
-        if message.role == Role::Tool && unanswered.is_empty() {
-            loose.push(&message.content);
-            continue;
-        }
-        flush(&mut loose, &mut out);
         match message.role {
-            Role::Tool => {
-                let id = unanswered.remove(0);
-                out.push(json!({
-                    "role": "tool", "tool_call_id": id, "content": message.content,
-                }));
-            }
-            Role::Assistant => {
-                let extra = match given {
-                    0 => said.next().cloned().unwrap_or_default(),
-                    _ => Said::default(),
-                };
-                given = given.saturating_sub(1);
-                let ids: Vec<String> = match extra.unread {
-                    Some(_) => Vec::new(),
-                    None => (message.tool_calls.iter().enumerate())
-                        .map(|(at, _)| call_id(calls + at))
-                        .collect(),
-                };
-                calls += ids.len();
-                out.push(assistant(message, extra, &ids));
-                unanswered = ids;
-            }
             Role::System | Role::User => {
-                out.push(json!({"role": message.role, "content": message.content}));
+                printer.push(json!({"role": message.role, "content": message.content}));
             }
+            Role::Tool => printer.push_result(&message.content),
+            Role::Assistant if given > 0 => {
+                given -= 1;
+                printer.push_turn(message, &Said::default(), History::Fields);
+            }
+            Role::Assistant => match said.next() {
+                Some(said) => printer.push_turn(message, said, history),
+                None => printer.push_turn(message, &Said::default(), History::Fields),
+            },
         }
     }
-    flush(&mut loose, &mut out);
-    out
+    printer.finish()
 }
 
-/// Results that belong to no call that was sent, as one message of the user.
-fn flush(loose: &mut Vec<&str>, out: &mut Vec<Value>) {
-    if !loose.is_empty() {
-        out.push(json!({"role": "user", "content": loose.join("\n")}));
-        loose.clear();
-    }
+#[derive(Default)]
+struct Printer<'m> {
+    messages: Vec<Value>,
+    /// How many calls there have been.
+    calls: usize,
+    /// Whether the last turn was sent as text, which shows what its results are of.
+    is_text: bool,
+    /// The ids of the last turn's calls that have no result yet.
+    unanswered: VecDeque<String>,
+    /// Results that belong to no call that was sent.
+    loose: Vec<&'m str>,
 }
 
-fn assistant(message: &Message, said: Said, ids: &[String]) -> Value {
-    let content = said.unread.unwrap_or_else(|| message.content.clone());
-    let mut value = json!({"role": "assistant", "content": content});
-    let given = message.reasoning_content.as_ref().map(|text| {
-        Thought::Apart(Reasoning {
-            field: "reasoning_content",
-            text: text.clone(),
-        })
-    });
-    match said.thought.or(given) {
-        Some(Thought::Apart(Reasoning { field, text })) => value[field] = json!(text),
-        Some(Thought::Within(text)) => value["content"] = json!(format!("{text}\n\n{content}")),
-        None => {}
+impl<'m> Printer<'m> {
+    fn push(&mut self, message: Value) {
+        self.tell_loose();
+        self.messages.push(message);
     }
-    if !ids.is_empty() {
-        let calls = message.tool_calls.iter().zip(ids).map(|(call, id)| {
-            let function = json!({"name": call.name, "arguments": printed(&call.arguments)});
-            json!({"id": id, "type": "function", "function": function})
-        });
-        value["tool_calls"] = calls.collect();
-    }
-    value
-}
 
-/// Nine letters and digits, which is what the strictest servers take.
-fn call_id(number: usize) -> String {
-    format!("call{:05}", number % 100_000)
+    fn push_result(&mut self, text: &'m str) {
+        let id = match self.is_text {
+            true => Some(self.next_id()),
+            false => self.unanswered.pop_front(),
+        };
+        match id {
+            Some(id) => self.push(json!({"role": "tool", "tool_call_id": id, "content": text})),
+            None => self.loose.push(text),
+        }
+    }
+
+    fn push_turn(&mut self, message: &Message, said: &Said, history: History) {
+        self.unanswered.clear();
+        self.is_text = history == History::Text;
+        if self.is_text {
+            self.push(json!({"role": "assistant", "content": said.text}));
+            return;
+        }
+        let content = said.unread.as_ref().unwrap_or(&message.content);
+        let mut value = json!({"role": "assistant", "content": content});
+        match &said.thought {
+            Some(_) if history == History::WithoutReasoning => {}
+            Some(Thought::Apart(Reasoning { field, text })) => value[*field] = json!(text),
+            Some(Thought::Within(text)) => value["content"] = json!(format!("{text}\n\n{content}")),
+            None => {}
+        }
+        if said.unread.is_none() && !message.tool_calls.is_empty() {
+            let calls = message.tool_calls.iter().map(|call| {
+                let id = self.next_id();
+                self.unanswered.push_back(id.clone());
+                let function = json!({"name": call.name, "arguments": printed(&call.arguments)});
+                json!({"id": id, "type": "function", "function": function})
+            });
+            value["tool_calls"] = calls.collect();
+        }
+        self.push(value);
+    }
+
+    fn finish(mut self) -> Vec<Value> {
+        self.tell_loose();
+        self.messages
+    }
+
+    fn tell_loose(&mut self) {
+        if !self.loose.is_empty() {
+            let told = std::mem::take(&mut self.loose).join("\n");
+            self.messages.push(json!({"role": "user", "content": told}));
+        }
+    }
+
+    /// Nine letters and digits, which is what the strictest servers take.
+    fn next_id(&mut self) -> String {
+        self.calls += 1;
+        format!("call{:05}", self.calls % 100_000)
+    }
 }
 
 /// A call as its text, for a turn reader.

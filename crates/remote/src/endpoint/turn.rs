@@ -54,13 +54,23 @@ pub(crate) fn print(
         tokens.pop_if(|token| is_stop(token));
         tokens.truncate(max_tokens);
     }
+    let is_stop = |token: &&u32| chat.stop_tokens().contains(token);
+    let text = tokens.split_last().filter(|(last, _)| is_stop(last));
+    let text = chat.decode(text.map_or(&tokens[..], |(_, text)| text));
+    // Where the prompt opens the reasoning, the text only closes it.
+    let opens = !text.contains(THINK) && text.contains(THINK_END);
+    let text = format!("{}{text}", if opens { "<think>\n" } else { "" });
     Ok(Turn {
         tokens,
         end: match is_cut {
             true => TurnEnd::TokenLimit,
             false => TurnEnd::Stop,
         },
-        said: Said { thought, unread },
+        said: Said {
+            thought,
+            text,
+            unread,
+        },
     })
 }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Barrier};
 
 use chat::fixture as chats;
 use episode::{Author, CallFormat, ParseFailure, StopReason, Task};
-use remote::endpoint::Endpoint;
 use remote::endpoint::fixture::{Act, Server, calling, completion, http_json, replying, saying};
+use remote::endpoint::{Endpoint, History};
 use rollout::Config;
 use serde_json::{Value, json};
 
@@ -61,10 +61,10 @@ fn a_conversation_is_played_to_its_answer() {
         json!([
             {"role": "user", "content": "Do a."},
             {"role": "assistant", "content": "", "tool_calls": [{
-                "id": "call00000", "type": "function",
+                "id": "call00001", "type": "function",
                 "function": {"name": "say", "arguments": "{\"text\": \"<tag> & ä\"}"},
             }]},
-            {"role": "tool", "tool_call_id": "call00000", "content": "<tag> & ä"},
+            {"role": "tool", "tool_call_id": "call00001", "content": "<tag> & ä"},
         ])
     );
 }
@@ -225,13 +225,41 @@ fn reasoning_is_kept_back_where_asked() {
         replying(&if number == 0 { message } else { saying("done") })
     });
     let endpoint = Endpoint {
-        send_reasoning: false,
+        history: History::WithoutReasoning,
         ..endpoint(&server)
     };
     let episode = play(endpoint, limits()).episode();
     assert!(episode.turns[0].text.contains("secret thought"));
     let sent = server.requests()[1].body.to_string();
     assert!(!sent.contains("secret thought"), "{sent}");
+}
+
+#[test]
+fn a_turn_goes_back_as_its_text_where_asked() {
+    let good = json!({"name": "say", "arguments": {"text": "x"}});
+    let calls = format!("<tool_call>\n{good}\n</tool_call>\n<tool_call>\n{{\n</tool_call>");
+    let first = format!("<think>\nhm\n</think>\n\n{calls}");
+    let sent = first.clone();
+    let server = Server::start(move |number, _| {
+        replying(&saying(if number == 0 { &first } else { "done" }))
+    });
+    let endpoint = Endpoint {
+        history: History::Text,
+        ..endpoint(&server)
+    };
+    let episode = play(endpoint, limits()).episode();
+    let told: Vec<&String> = (episode.turns[0].observations.iter())
+        .map(|it| &it.text)
+        .collect();
+    assert_eq!(
+        server.requests()[1].body["messages"],
+        json!([
+            {"role": "user", "content": "Do a."},
+            {"role": "assistant", "content": sent},
+            {"role": "tool", "tool_call_id": "call00001", "content": told[0]},
+            {"role": "tool", "tool_call_id": "call00002", "content": told[1]},
+        ])
+    );
 }
 
 #[test]
@@ -253,7 +281,7 @@ fn calls_of_several_turns_keep_their_results() {
         .filter(|it| it["role"] == "tool")
         .map(|it| (&it["tool_call_id"], &it["content"]))
         .collect();
-    assert_eq!(ids, ["call00000", "call00001", "call00002", "call00003"]);
+    assert_eq!(ids, ["call00001", "call00002", "call00003", "call00004"]);
     let texts = ["1", "2", "1", "2"].map(Value::from);
     let expected: Vec<(&Value, &Value)> = ids.into_iter().zip(&texts).collect();
     assert_eq!(results, expected);
