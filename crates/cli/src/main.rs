@@ -6,6 +6,7 @@ mod clock;
 mod commands;
 mod config;
 mod config_file;
+mod endpoint;
 mod engine;
 mod exit;
 mod explain;
