@@ -2,7 +2,8 @@
 
 use chat::{Chat, ChatError, Config, Thinking, Transcript, fixture};
 use episode::{
-    Author, Message, ParseFailure, Part, Role, Segment, Task, ToolCall, Trace, TraceTurn,
+    Author, CallFormat, Message, ParseFailure, Part, Role, Segment, Task, ToolCall, Trace,
+    TraceTurn,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -16,6 +17,7 @@ fn task() -> Task {
         messages: vec![Message::new(Role::User, "1 + 1?")],
         tools: vec![json!({"type": "function", "function": {"name": "add"}})],
         answer: None,
+        calls: CallFormat::Tagged,
     }
 }
 
@@ -33,6 +35,7 @@ fn trace() -> Trace {
             reasoning: "I add.".to_owned(),
             calls: vec![add(), add()],
             results: vec!["2".to_owned(), "user".to_owned()],
+            ..TraceTurn::default()
         }],
         answer: Some("Two.".to_owned()),
         ..Trace::default()

@@ -91,7 +91,7 @@ fn roll_out(
 /// An expert's traces are played as long as they are.
 fn without_limits(config: rollout::Config) -> rollout::Config {
     rollout::Config {
-        max_turns: usize::MAX,
+        max_turns: Some(usize::MAX),
         max_turn_tokens: usize::MAX,
         max_prompt_tokens: usize::MAX,
         max_tokens: usize::MAX,

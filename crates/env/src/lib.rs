@@ -18,7 +18,11 @@ pub use metrics::{UnsolvedSet, verify};
 pub use python::PythonConfig;
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
-use episode::{Observation, Score, Task, ToolCall};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use episode::{Message, Observation, Score, StopReason, Task, ToolCall, Turn};
+use serde::{Deserialize, Serialize};
 
 /// A set of tasks of one kind, with the means to act on them.
 pub trait Suite: Send + Sync {
@@ -28,20 +32,87 @@ pub trait Suite: Send + Sync {
     fn tasks(&self) -> &[Task];
     /// A fresh environment for one episode of a task of this suite.
     fn open(&self, task: &Task) -> Box<dyn Environment>;
+    /// What an episode of the task begins with now. Not always the task's own messages: what an
+    /// agent remembers of earlier episodes may be among them.
+    fn prompt<'t>(&self, task: &'t Task) -> Cow<'t, [Message]> {
+        Cow::Borrowed(&task.messages)
+    }
     /// What an episode of the task has to solve, none of it solved; `None` for a suite whose
     /// tasks have no sub-answers.
     fn unsolved(&self, _task: &Task) -> Option<UnsolvedSet> {
         None
     }
+    /// The tasks in the order in which they may be played: those of a stage begin when all
+    /// before them are over.
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage {
+            tasks: 0..self.tasks().len(),
+            scored: true,
+        }]
+    }
+    /// The rules that its authors set for an episode.
+    fn protocol(&self) -> Protocol {
+        Protocol::default()
+    }
     /// Whether calls return at once, so that a rollout need not hand them to another thread.
     fn is_instant(&self) -> bool;
 }
 
-/// One episode's world. `call` may block; it never fails: whatever goes wrong is a text
-/// that the agent reads.
+/// Tasks that may be played at the same time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Which of the suite's tasks they are.
+    pub tasks: Range<usize>,
+    /// Whether their scores count. Those that do not prepare what later stages find, and are
+    /// played once each, however many samples are asked for.
+    pub scored: bool,
+}
+
+/// The rules of a suite's authors, which a config may overrule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocol {
+    /// Turns of the policy after each message of the user.
+    pub max_turns: usize,
+    /// What becomes of a call that cannot be read.
+    pub unread_calls: UnreadCalls,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self {
+            max_turns: 10,
+            unread_calls: UnreadCalls::Tell,
+        }
+    }
+}
+
+/// What becomes of a call that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnreadCalls {
+    /// The agent reads what was wrong with it, in the place of an observation.
+    Tell,
+    /// Nobody speaks of it; a turn without a call that can be read is an answer.
+    Drop,
+}
+
+/// One episode's world. Its methods may block; none fails: whatever goes wrong is a text
+/// that the agent reads, or a score.
 pub trait Environment: Send {
     /// Runs one call of the agent.
     fn call(&mut self, call: &ToolCall) -> Observation;
+    /// Hears a turn that called nothing: the agent has answered. Returns what the user says
+    /// next, or nothing where the episode is over.
+    fn answer(&mut self, _turn: &Turn) -> Option<String> {
+        None
+    }
+    /// Whether the environment has ended the episode. Read after the calls of a turn.
+    fn is_over(&self) -> bool {
+        false
+    }
+    /// The episode is over, for whatever reason, and these were the policy's turns: what is to
+    /// outlive it is kept now. Comes once, before the score is read for good.
+    fn close(&mut self, _stop: StopReason, _turns: &[Turn]) {}
     /// The score of the episode so far: reward and metrics.
     fn score(&self) -> Score;
 }
