@@ -44,6 +44,14 @@ pub enum EnvError {
         /// Python's message.
         problem: String,
     },
+    /// Tools of a user's own that no task could use.
+    #[error("tools of `{name}`: {problem}")]
+    Toolbox {
+        /// The toolbox.
+        name: String,
+        /// What was found, and a `hint:`.
+        problem: String,
+    },
     /// The tools' interpreter does not run.
     #[error(
         "cannot run `{program}`: {problem}\nhint: the tools of this suite are Python programs; install Python 3.8 or later, or name one in `python.interpreter`"
