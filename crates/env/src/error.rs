@@ -52,6 +52,19 @@ pub enum EnvError {
         /// What was found, and a `hint:`.
         problem: String,
     },
+    /// A Python file of tools that cannot be imported.
+    #[error(
+        "`{}` does not import: {problem}\nhint: `python3 {}` shows the same outside the \
+         sandbox; tools see no network, no environment and no file but Python's own",
+        path.display(),
+        path.display()
+    )]
+    PythonFile {
+        /// The file.
+        path: PathBuf,
+        /// Python's traceback, or how the process ended.
+        problem: String,
+    },
     /// The tools' interpreter does not run.
     #[error(
         "cannot run `{program}`: {problem}\nhint: the tools of this suite are Python programs; install Python 3.8 or later, or name one in `python.interpreter`"

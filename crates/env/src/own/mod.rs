@@ -2,12 +2,14 @@
 //! act on them, whether a Python file, a server or a Rust type.
 
 mod file;
+mod python;
 mod row;
 mod schema;
 mod suite;
 mod toolbox;
 
 pub use file::{CheckReport, check_file};
+pub use python::PythonTools;
 pub use row::TaskRow;
 pub use schema::check_tool;
 pub use suite::{Accept, OwnSuite};
