@@ -1,0 +1,1 @@
+//! Servers that anybody can install, where there is a node and its registry answers.
