@@ -2,5 +2,8 @@
 //! environments as tools, hubs as sources of data. Whatever a peer does wrong is data or a
 //! clear error; nothing here waits for ever.
 
+pub mod endpoint;
 #[cfg(feature = "hub")]
 pub mod hub;
+pub mod mcp;
+pub mod own;
