@@ -15,6 +15,7 @@ mod python;
 mod python_json;
 pub mod reward;
 mod table;
+pub mod tau;
 pub mod toolhop;
 mod trace;
 pub mod world;
