@@ -6,7 +6,6 @@ mod error;
 pub mod ftrl;
 mod jsonl;
 mod metrics;
-mod python;
 pub mod reward;
 mod trace;
 pub mod world;
@@ -14,7 +13,7 @@ pub mod world;
 pub use error::EnvError;
 pub use jsonl::LineProblem;
 pub use metrics::{UnsolvedSet, verify};
-pub use python::PythonConfig;
+pub use sandbox::{PythonConfig, SandboxConfig};
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use episode::{Observation, Score, Task, ToolCall};

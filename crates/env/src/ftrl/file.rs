@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use sandbox::Pool;
+
 use super::Row;
 use crate::EnvError;
 use crate::jsonl::{LineProblem, read_lines};
-use crate::python::PythonPool;
 
 /// Rows with the lines that they stand on, from 1.
 pub(super) struct RowFile {
@@ -31,7 +32,7 @@ impl RowFile {
     }
 
     /// Tools whose source Python cannot compile.
-    pub(super) fn broken_tools(&self, pool: &PythonPool) -> Result<Vec<EnvError>, EnvError> {
+    pub(super) fn broken_tools(&self, pool: &Pool) -> Result<Vec<EnvError>, EnvError> {
         let mut broken = Vec::new();
         for (line, row) in &self.rows {
             let sources: Vec<&str> = row.codes.values().map(String::as_str).collect();

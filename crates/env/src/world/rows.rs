@@ -197,7 +197,7 @@ mod tests {
         write_rows(&path, world).expect("the folder can be written to");
         match FtrlSuite::load(&path, FtrlOptions::default()) {
             Ok(suite) => Some(suite),
-            Err(EnvError::Python { problem, .. }) => {
+            Err(EnvError::Sandbox(SandboxError::Python { problem, .. })) => {
                 println!("skipped: no python3 ({problem})");
                 None
             }
