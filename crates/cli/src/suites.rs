@@ -71,6 +71,7 @@ fn open_ftrl(ftrl: &Ftrl, python: &PythonConfig) -> Result<(Arc<dyn Suite>, Vec<
     let options = FtrlOptions {
         python: python.clone(),
         allow_broken_tools: ftrl.allow_broken_tools,
+        ..FtrlOptions::default()
     };
     let suite = FtrlSuite::load(&paths::resolve(&ftrl.file)?, options)?;
     let traces = match &ftrl.traces {
