@@ -111,7 +111,12 @@ impl Pool {
             sessions: AtomicUsize::new(0),
             _directory: directory,
         };
-        shared.layers = shared.try_layers().map_err(failed)?;
+        let memory = python.memory_mib;
+        shared.layers = shared.try_layers().map_err(|problem| {
+            failed(format!(
+                "a process for tools did not start, of `memory-mib` = {memory}: {problem}"
+            ))
+        })?;
         layers::check(&shared.setup.sandbox, &shared.layers)?;
         Ok(Self(Arc::new(shared)))
     }
