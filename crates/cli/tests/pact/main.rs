@@ -3,8 +3,10 @@
 mod bad_input;
 mod bench;
 mod compare;
+mod convert;
 mod data;
 mod eval;
+mod fetch;
 mod help;
 mod study;
 mod trace;
