@@ -3,11 +3,13 @@
 
 pub mod aggregate;
 pub mod backend;
+pub mod calendar;
 pub mod categories;
 pub mod checker;
 pub mod decode;
 mod error;
 pub mod executor;
+pub mod memory;
 pub mod prompt;
 pub mod qwen3;
 pub mod records;

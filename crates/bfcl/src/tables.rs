@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use python::{Dict, Exception, Value, json_loads};
 
+use crate::calendar::Date;
+
 /// Defaults and tables of each class's module.
 const BACKENDS: &str = "backend_tables.json";
 /// What long-context mode adds.
@@ -14,6 +16,9 @@ const LONG_CONTEXT: &str = "long_context_constants.json";
 /// The constants of all classes.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
+    /// The day on which travellers have the age that they are asked for. The original asks the
+    /// clock.
+    pub today: Date,
     backends: Dict,
     long_context: Dict,
 }
@@ -43,6 +48,7 @@ impl Tables {
     /// Reads the constants from the benchmark's folder.
     pub fn load(folder: &Path) -> Result<Self, TablesError> {
         Ok(Self {
+            today: Date::default(),
             backends: read(&folder.join(BACKENDS))?,
             long_context: read(&folder.join(LONG_CONTEXT))?,
         })

@@ -5,13 +5,29 @@
 //! Where the original lets one episode change another (a default list and the long-context
 //! cards and bookings that all instances share), each instance here has its own.
 
+mod configuration;
+mod message;
 mod method;
+pub(crate) mod operations;
+mod ticket;
+mod trading;
+mod travel;
+mod twitter;
+mod vehicle;
 
 use std::sync::Arc;
 
 use python::{Dict, Exception, Value};
 
+use self::configuration::Configuration;
+use self::message::MessageApi;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
+use self::ticket::TicketApi;
+use self::trading::TradingBot;
+use self::travel::TravelApi;
+use self::twitter::TwitterApi;
+use self::vehicle::VehicleControlApi;
+use crate::memory::Memory;
 use crate::tables::Tables;
 
 /// One instance of a back end's class.
@@ -30,6 +46,11 @@ pub trait Backend: Send {
     /// with `_`, in the order in which they were set. A file is `{"__file__": name, "content":
     /// text}`, a directory `{"__dir__": name, "contents": {child: node}}`.
     fn state(&self) -> Dict;
+
+    /// The back end as what outlives its conversation, where it does.
+    fn memory(&self) -> Option<&dyn Memory> {
+        None
+    }
 }
 
 /// An instance that cannot be made. Task files are to blame, never an agent.
@@ -52,7 +73,14 @@ pub enum OpenError {
 }
 
 /// Every class that [`open`] knows.
-pub const CLASSES: &[&str] = &[];
+pub const CLASSES: &[&str] = &[
+    MessageApi::CLASS,
+    TwitterApi::CLASS,
+    TicketApi::CLASS,
+    TradingBot::CLASS,
+    TravelApi::CLASS,
+    VehicleControlApi::CLASS,
+];
 
 /// Makes an instance in the state that `config` (the class's part of `initial_config`; an empty
 /// dict where it has none) describes.
@@ -62,8 +90,41 @@ pub fn open(
     long_context: bool,
     tables: &Arc<Tables>,
 ) -> Result<Box<dyn Backend>, OpenError> {
-    let _ = (config, long_context, tables);
+    fn boxed(
+        class: &'static str,
+        instance: Result<impl Backend + 'static, Exception>,
+    ) -> Result<Box<dyn Backend>, OpenError> {
+        match instance {
+            Ok(instance) => Ok(Box::new(instance)),
+            Err(problem) => Err(OpenError::Config { class, problem }),
+        }
+    }
+    let begin = |module: &str| Configuration::new(module, config, long_context, tables);
     match class {
+        MessageApi::CLASS => boxed(
+            MessageApi::CLASS,
+            begin("message_api").and_then(|c| MessageApi::open(&c)),
+        ),
+        TwitterApi::CLASS => boxed(
+            TwitterApi::CLASS,
+            begin("posting_api").and_then(|c| TwitterApi::open(&c)),
+        ),
+        TicketApi::CLASS => boxed(
+            TicketApi::CLASS,
+            begin("ticket_api").and_then(|c| TicketApi::open(&c)),
+        ),
+        TradingBot::CLASS => boxed(
+            TradingBot::CLASS,
+            begin("trading_bot").and_then(|c| TradingBot::open(&c)),
+        ),
+        TravelApi::CLASS => boxed(
+            TravelApi::CLASS,
+            begin("travel_booking").and_then(|c| TravelApi::open(&c)),
+        ),
+        VehicleControlApi::CLASS => boxed(
+            VehicleControlApi::CLASS,
+            begin("vehicle_control").and_then(|c| VehicleControlApi::open(&c)),
+        ),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
         }),
