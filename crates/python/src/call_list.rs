@@ -139,3 +139,74 @@ fn not_a_call() -> Exception {
 fn unsupported(what: &str) -> Exception {
     Exception::new(ExceptionKind::Other, format!("{what} is not supported"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calls as `name {keyword: value, …}`.
+    fn read(text: &str) -> Result<String, ExceptionKind> {
+        let calls = parse_call_list(text).map_err(|error| error.kind)?;
+        let print = |call: &KeywordCall| {
+            let mut keywords = Dict::new();
+            for (name, value) in &call.keywords {
+                keywords.insert(name.as_str(), value.clone());
+            }
+            format!("{} {}", call.function, Value::from(keywords).repr())
+        };
+        Ok(calls.iter().map(print).collect::<Vec<_>>().join("; "))
+    }
+
+    #[test]
+    fn what_a_model_writes_is_read_by_bfcls_rules() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        };
+        check("[f(a=1), g()]", "f {'a': 1}; g {}");
+        check("```\n[f()]\n```", "f {}");
+        check("f(), g()", "f {}; g {}");
+        check("[f()", "f {}");
+        check("[]", "");
+        check("", "");
+        check("[f(1, 2, a=3)]", "f {'a': 3}");
+        check("[a.b.f(x=y)]", "a.b.f {'x': 'y'}");
+        check("[f()(a=1)]", " {'a': 1}");
+        check("[f().g(a=1)]", "g {'a': 1}");
+        check(
+            "[f(a=+1, b=not True, c=-0.5)]",
+            "f {'a': -1, 'b': -1, 'c': -0.5}",
+        );
+        check("[f(a=1+2*3, b='x' + 'y')]", "f {'a': 7, 'b': 'xy'}");
+        check("[f(a=1, a=2)]", "f {'a': 2}");
+        check("[f(**{'a': 1})]", "f {'None': {'a': 1}}");
+        check(
+            "[f(a=g(b=1, c=h()))]",
+            "f {'a': {'g': {'b': 1, 'c': 'h()'}}}",
+        );
+        check(
+            "[f(a=x[1], b=(1, ...))]",
+            "f {'a': 'x[1]', 'b': (1, '...')}",
+        );
+        check("[f(a=[{}])]", "f {'a': [{}]}");
+    }
+
+    #[test]
+    fn what_is_no_list_of_calls_is_an_error() {
+        let check = |text: &str, expected: ExceptionKind| {
+            assert_eq!(read(text), Err(expected), "{text}");
+        };
+        check("hello", ExceptionKind::Other);
+        check("[1, f()]", ExceptionKind::Other);
+        check("[f()][0]", ExceptionKind::Other);
+        check("I cannot do this.", ExceptionKind::Syntax);
+        check("```python\n[f()]\n```", ExceptionKind::Syntax);
+        check("[f(a=1 + b)]", ExceptionKind::Name);
+        check("[f(a=--1)]", ExceptionKind::Other);
+        check("[f(a=-'x')]", ExceptionKind::Type);
+        check("[f(a={})]", ExceptionKind::Index);
+        check("[f(a={'b': {'c': {}}})]", ExceptionKind::Index);
+        check("[f(a={1})]", ExceptionKind::Other);
+        check("[f(a=b.c)]", ExceptionKind::Other);
+        check("[f(a={[]: 1})]", ExceptionKind::Type);
+    }
+}

@@ -1,5 +1,6 @@
 //! Expressions as text again, spaced and bracketed as Python's `ast.unparse` does.
 
+use crate::expression::UNPACKING;
 use crate::{BinaryOperator, Expression, UnaryOperator, Value};
 
 /// How tightly an expression holds together, from a test's place to an atom's.
@@ -74,9 +75,10 @@ impl Expression {
                 keywords,
             } => {
                 let positional = positional.iter().map(Self::unparse);
-                let keywords = keywords
-                    .iter()
-                    .map(|(name, value)| format!("{name}={}", value.unparse()));
+                let keywords = keywords.iter().map(|(name, value)| match name.as_str() {
+                    UNPACKING => format!("{UNPACKING}{}", value.unparse()),
+                    name => format!("{name}={}", value.unparse()),
+                });
                 let arguments: Vec<_> = positional.chain(keywords).collect();
                 let function = function.at(Precedence::Atom);
                 (
@@ -128,5 +130,93 @@ fn symbol(operator: BinaryOperator) -> &'static str {
         BinaryOperator::FloorDivide => "//",
         BinaryOperator::Modulo => "%",
         BinaryOperator::Power => "**",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::parse_expression;
+
+    /// Expected texts are those of CPython 3.11.
+    #[test]
+    fn expressions_print_as_pythons_own_do() {
+        let check = |text: &str, expected: &str| {
+            let expression = parse_expression(text).expect(text);
+            assert_eq!(expression.unparse(), expected, "{text}");
+        };
+        check("f( 1,b = 'x' )", "f(1, b='x')");
+        check("(1 + 2) * 3 - 4", "(1 + 2) * 3 - 4");
+        check("1 - (2 - 3)", "1 - (2 - 3)");
+        check("-1 ** 2", "-1 ** 2");
+        check("(-1) ** 2", "(-1) ** 2");
+        check("2 ** -1", "2 ** (-1)");
+        check("(2 ** 3) ** 4", "(2 ** 3) ** 4");
+        check("not (1)", "not 1");
+        check("-(not 1)", "-(not 1)");
+        check("a . b [1,2] (c)", "a.b[1, 2](c)");
+        check("1 .real", "1 .real");
+        check("(1,)", "(1,)");
+        check("{'a' :[ ], 2:()}", "{'a': [], 2: ()}");
+        check("{1,2}", "{1, 2}");
+        check("f(**{'a': ...})", "f(**{'a': ...})");
+        check("(a)(b)", "a(b)");
+    }
+
+    fn expression() -> impl Strategy<Value = Expression> {
+        let leaf = prop_oneof![
+            "[a-z]{2}_".prop_map(Expression::Name),
+            any::<u32>().prop_map(|int| Expression::Constant(Value::from(i64::from(int)))),
+            "\\PC{0,5}".prop_map(|text| Expression::Constant(Value::from(text))),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            let boxed = inner.clone().prop_map(Box::new);
+            let several = prop::collection::vec(inner.clone(), 0..3);
+            let unary = prop_oneof![
+                Just(UnaryOperator::Minus),
+                Just(UnaryOperator::Invert),
+                Just(UnaryOperator::Not)
+            ];
+            let binary = prop_oneof![
+                Just(BinaryOperator::Subtract),
+                Just(BinaryOperator::Divide),
+                Just(BinaryOperator::Power)
+            ];
+            prop_oneof![
+                several.clone().prop_map(Expression::List),
+                several.clone().prop_map(Expression::Tuple),
+                prop::collection::vec((inner.clone(), inner.clone()), 0..3)
+                    .prop_map(Expression::Dict),
+                (boxed.clone(), "[a-z]{2}_").prop_map(|(of, name)| Expression::Attribute(of, name)),
+                (boxed.clone(), boxed.clone()).prop_map(|(of, at)| Expression::Subscript(of, at)),
+                (unary, boxed.clone()).prop_map(|(operator, of)| Expression::Unary(operator, of)),
+                (boxed.clone(), binary, boxed.clone())
+                    .prop_map(|(left, operator, right)| Expression::Binary(left, operator, right)),
+                (
+                    boxed,
+                    several,
+                    prop::collection::btree_map("[a-z]{2}_", inner, 0..2)
+                )
+                    .prop_map(|(function, positional, keywords)| {
+                        Expression::Call {
+                            function,
+                            positional,
+                            keywords: keywords.into_iter().collect(),
+                        }
+                    }),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_printed_reads_back(expression in expression()) {
+            let text = expression.unparse();
+            prop_assert_eq!(parse_expression(&text), Ok(expression), "{}", text);
+        }
     }
 }

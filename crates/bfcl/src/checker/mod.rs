@@ -2,6 +2,7 @@
 //! A verdict needs what the model said and what is accepted; it knows no file and no policy.
 
 pub mod agentic;
+pub mod multi_turn;
 
 use std::fmt;
 
