@@ -1,6 +1,8 @@
 //! The memory back ends: what an agent keeps from one conversation to the next.
 
 mod bm25;
+#[cfg(feature = "vector")]
+mod embedder;
 mod key_value;
 mod summary;
 mod vector;
@@ -10,6 +12,8 @@ use thiserror::Error;
 
 use crate::backend::{Backend, dict};
 
+#[cfg(feature = "vector")]
+pub use embedder::{BertEmbedder, EmbedderError};
 pub use key_value::KeyValueMemory;
 pub use summary::SummaryMemory;
 pub use vector::{EmbedError, Embedder, VectorMemory};
