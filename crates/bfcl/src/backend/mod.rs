@@ -6,6 +6,8 @@
 //! cards and bookings that all instances share), each instance here has its own.
 
 mod configuration;
+mod file_system;
+mod math;
 mod message;
 mod method;
 pub(crate) mod operations;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 use python::{Dict, Exception, Value};
 
 use self::configuration::Configuration;
+use self::file_system::FileSystem;
+use self::math::Math;
 use self::message::MessageApi;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
 use self::ticket::TicketApi;
@@ -74,6 +78,8 @@ pub enum OpenError {
 
 /// Every class that [`open`] knows.
 pub const CLASSES: &[&str] = &[
+    FileSystem::CLASS,
+    Math::CLASS,
     MessageApi::CLASS,
     TwitterApi::CLASS,
     TicketApi::CLASS,
@@ -125,6 +131,11 @@ pub fn open(
             VehicleControlApi::CLASS,
             begin("vehicle_control").and_then(|c| VehicleControlApi::open(&c)),
         ),
+        FileSystem::CLASS => boxed(
+            FileSystem::CLASS,
+            FileSystem::open(config, long_context, tables),
+        ),
+        Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
         }),
