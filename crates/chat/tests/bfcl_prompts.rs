@@ -55,18 +55,24 @@ impl Row {
     }
 }
 
-fn rows(data: &Path, name: &str) -> Vec<Row> {
-    let path = data.join("bfcl/oracles").join(name);
-    if !path.is_file() {
-        println!("skipped: `{}` is not there", path.display());
-        return Vec::new();
+/// The rows of every oracle whose rows have these fields.
+fn rows(data: &Path, fields: &[&str]) -> Vec<Row> {
+    let entries = fs::read_dir(data.join("bfcl/oracles")).unwrap();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    paths.sort();
+    let mut rows = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let first: Value = serde_json::from_str(text.lines().next().unwrap_or("{}")).unwrap();
+        if fields.iter().all(|field| first.get(field).is_some()) {
+            rows.extend(
+                text.lines()
+                    .map(|line| serde_json::from_str::<Row>(line).unwrap()),
+            );
+        }
     }
-    let text = fs::read_to_string(path).unwrap();
-    let rows: Vec<Row> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(!rows.is_empty(), "`{name}` has rows");
+    println!("{} rows with {fields:?}", rows.len());
     rows
 }
 
@@ -101,14 +107,12 @@ fn parts(prompt: &str) -> (Vec<Message>, Vec<Value>) {
 fn the_template_prints_what_bfcl_sends() {
     let Some(data) = data() else { return };
     let chat = Chat::load(&data.join("qwen3"), Config::default()).unwrap();
-    for name in ["qwen3_prompt_oracle.jsonl", "memory_prompt_oracle.jsonl"] {
-        let rows = rows(&data, name);
-        for row in &rows {
-            let (messages, docs) = parts(row.first_prompt());
-            let printed = chat.render(&messages, &docs, true, None).unwrap();
-            assert_eq!(printed, row.first_prompt(), "{}, {}", row.id, row.mode);
-        }
-        println!("{name}: {} prompts", rows.len());
+    let dialogues = rows(&data, &["id", "mode", "steps"]);
+    let prompts = rows(&data, &["id", "mode", "prompt"]);
+    for row in dialogues.iter().chain(&prompts) {
+        let (messages, docs) = parts(row.first_prompt());
+        let printed = chat.render(&messages, &docs, true, None).unwrap();
+        assert_eq!(printed, row.first_prompt(), "{}, {}", row.id, row.mode);
     }
 }
 
@@ -123,8 +127,7 @@ fn a_rollout_reads_what_bfcl_sends() {
         ..Config::default()
     };
     let chat = Chat::load(&data.join("qwen3"), config).unwrap();
-    let rows = rows(&data, "qwen3_prompt_oracle.jsonl");
-    for row in &rows {
+    for row in rows(&data, &["id", "mode", "steps"]) {
         let (messages, docs) = parts(&row.steps[0].prompt);
         let mut transcript = chat.begin(&messages, &docs, row.calls()).unwrap();
         let mut forgotten: Vec<String> = Vec::new();
@@ -160,5 +163,4 @@ fn a_rollout_reads_what_bfcl_sends() {
             }
         }
     }
-    println!("{} dialogues", rows.len());
 }

@@ -107,11 +107,6 @@ pub fn open(
     }
     let begin = |module: &str| Configuration::new(module, config, long_context, tables);
     match class {
-        FileSystem::CLASS => boxed(
-            FileSystem::CLASS,
-            FileSystem::open(config, long_context, tables),
-        ),
-        Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         MessageApi::CLASS => boxed(
             MessageApi::CLASS,
             begin("message_api").and_then(|c| MessageApi::open(&c)),
@@ -136,6 +131,11 @@ pub fn open(
             VehicleControlApi::CLASS,
             begin("vehicle_control").and_then(|c| VehicleControlApi::open(&c)),
         ),
+        FileSystem::CLASS => boxed(
+            FileSystem::CLASS,
+            FileSystem::open(config, long_context, tables),
+        ),
+        Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
         }),
