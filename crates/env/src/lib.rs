@@ -6,6 +6,7 @@ mod error;
 pub mod ftrl;
 mod jsonl;
 mod metrics;
+mod protocol;
 pub mod own;
 mod python;
 pub mod reward;
@@ -15,14 +16,13 @@ pub mod world;
 pub use error::EnvError;
 pub use jsonl::LineProblem;
 pub use metrics::{UnsolvedSet, verify};
+pub use protocol::{Protocol, Stage, UnreadCalls};
 pub use python::PythonConfig;
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use episode::{Message, Observation, Score, StopReason, Task, ToolCall, Turn};
-use serde::{Deserialize, Serialize};
 
 /// A set of tasks of one kind, with the means to act on them.
 pub trait Suite: Send + Sync {
@@ -50,50 +50,16 @@ pub trait Suite: Send + Sync {
             scored: true,
         }]
     }
+    /// The metric by which its authors rank; an episode whose value is 1 has passed.
+    fn headline(&self) -> &'static str {
+        "solve-f1"
+    }
     /// The rules that its authors set for an episode.
     fn protocol(&self) -> Protocol {
         Protocol::default()
     }
     /// Whether calls return at once, so that a rollout need not hand them to another thread.
     fn is_instant(&self) -> bool;
-}
-
-/// Tasks that may be played at the same time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
-    /// Which of the suite's tasks they are.
-    pub tasks: Range<usize>,
-    /// Whether their scores count. Those that do not prepare what later stages find, and are
-    /// played once each, however many samples are asked for.
-    pub scored: bool,
-}
-
-/// The rules of a suite's authors, which a config may overrule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Protocol {
-    /// Turns of the policy after each message of the user.
-    pub max_turns: usize,
-    /// What becomes of a call that cannot be read.
-    pub unread_calls: UnreadCalls,
-}
-
-impl Default for Protocol {
-    fn default() -> Self {
-        Self {
-            max_turns: 10,
-            unread_calls: UnreadCalls::Tell,
-        }
-    }
-}
-
-/// What becomes of a call that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UnreadCalls {
-    /// The agent reads what was wrong with it, in the place of an observation.
-    Tell,
-    /// Nobody speaks of it; a turn without a call that can be read is an answer.
-    Drop,
 }
 
 /// One episode's world. Its methods may block; none fails: whatever goes wrong is a text

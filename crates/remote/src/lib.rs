@@ -2,6 +2,7 @@
 //! environments as tools, hubs as sources of data. Whatever a peer does wrong is data or a
 //! clear error; nothing here waits for ever.
 
+pub mod endpoint;
 pub mod http_env;
 pub mod mcp;
 pub mod own;
