@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use env::own::{Accept, OwnSuite, Session, TaskRow, Toolbox};
 use env::Suite;
+use env::own::{Accept, OwnSuite, Session, TaskRow, Toolbox};
 use episode::{Message, Observation, Role, StopReason, ToolCall, Turn};
 use remote::http_env::{HttpConfig, HttpTools};
 use serde_json::{Value, json};
