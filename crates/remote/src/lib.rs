@@ -3,5 +3,6 @@
 //! clear error; nothing here waits for ever.
 
 pub mod endpoint;
+pub mod http_env;
 pub mod mcp;
 pub mod own;
