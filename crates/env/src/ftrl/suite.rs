@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::python::{PythonConfig, PythonPool, PythonTool, call_error, is_day};
-use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
+use crate::python::{PythonConfig, PythonPool, is_day};
+use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, codes, replay};
 
 /// How the suite's tools are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -179,14 +179,7 @@ pub(super) struct FtrlEpisode {
 impl FtrlEpisode {
     /// Runs a call, and returns with its observation the golden that it solved.
     pub(super) fn solve(&mut self, call: &ToolCall) -> (Observation, Option<String>) {
-        let observation = match self.codes.get(&call.name) {
-            Some(source) => {
-                let name = &call.name;
-                self.pool.call(PythonTool { name, source }, &call.arguments)
-            }
-            // What Python says of a key that is not there.
-            None => call_error(&call.name, &format!("'{}'", call.name)),
-        };
+        let observation = codes::run(&self.pool, self.codes.get(&call.name), call);
         let solved = self.unsolved.observe(&call.name, &observation);
         (observation, solved)
     }
