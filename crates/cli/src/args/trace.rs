@@ -16,8 +16,9 @@ pub(crate) enum TraceCommand {
     Build(TraceBuild),
     /// Write traces: a served model's best episodes, of tasks that it solves
     ///
-    /// Each is replayed before it is written, as by `pact trace build`. A task's trace is written
-    /// as soon as all of its episodes are over, so that `--resume` can go on.
+    /// Each is replayed before it is written. It is verified if every call returns what the trace
+    /// says, the calls solve the task, and there is an answer. A task's trace is written as soon
+    /// as all of its episodes are over, so that `--resume` can go on.
     Collect(TraceCollect),
     /// Replay traces against their tools, and say which do not verify
     ///
@@ -120,9 +121,9 @@ pub(crate) struct TraceCollect {
     /// Episodes of each task, sampled as the config says
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) samples: u32,
-    /// Leave out tasks whose best reward is lower
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
-    pub(crate) min_reward: f64,
+    /// Leave out episodes whose reward is lower [default: none that verifies]
+    #[arg(long, value_name = "R")]
+    pub(crate) min_reward: Option<f64>,
     /// Only the first N tasks
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,

@@ -1,7 +1,7 @@
 //! `pact trace collect`: a served model's verified episodes as expert traces.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
     let samples = arguments.samples as usize;
 
     let mut usage = remote::endpoint::Usage::default();
-    let mut keeper = Keeper::open(arguments, &tasks, &chat, &earlier)?;
+    let mut keeper = Keeper::new(arguments, &tasks, &chat, &earlier);
     if !asked.is_empty() {
         prompts::check(&chat, &asked, config.rollout.max_prompt_tokens)?;
         let progress = Progress::new((asked.len() * samples) as u64, "episodes");
@@ -126,7 +126,6 @@ struct Keeper<'a> {
     arguments: &'a TraceCollect,
     tasks: &'a Tasks,
     chat: &'a chat::Chat,
-    file: File,
     /// Episodes of tasks of which some are still to come.
     waiting: HashMap<String, Vec<Episode>>,
     kept: Vec<Trace>,
@@ -134,24 +133,20 @@ struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    fn open(
+    fn new(
         arguments: &'a TraceCollect,
         tasks: &'a Tasks,
         chat: &'a chat::Chat,
         earlier: &[Trace],
-    ) -> Result<Self> {
-        let out = &arguments.out;
-        // A line that was cut when an earlier collection stopped has been refused by its reader.
-        let file = OpenOptions::new().create(true).append(true).open(out);
-        Ok(Self {
+    ) -> Self {
+        Self {
             arguments,
             tasks,
             chat,
-            file: file.map_err(|error| anyhow!("`{}`: {error}", out.display()))?,
             waiting: HashMap::new(),
             kept: earlier.to_vec(),
             left_out: Vec::new(),
-        })
+        }
     }
 
     fn take(&mut self, episode: &Episode) -> Result<()> {
@@ -164,30 +159,45 @@ impl<'a> Keeper<'a> {
             task: episode.task.clone(),
             episodes: self.waiting.remove(&episode.task).unwrap_or_default(),
         };
-        match rollout::best_trace(self.chat, &group, self.arguments.min_reward) {
-            Some(trace) => self.keep(trace),
-            None => Ok(()),
+        self.choose(&group)
+    }
+
+    /// Keeps the best episode that verifies; else the best, if it shall be kept all the same.
+    fn choose(&mut self, group: &Group) -> Result<()> {
+        let min_reward = self.arguments.min_reward.unwrap_or(f64::NEG_INFINITY);
+        let mut best = None;
+        for trace in rollout::ranked_traces(self.chat, group, min_reward) {
+            let problems = self.tasks.replay(&trace)?.problems(&trace);
+            if problems.is_empty() {
+                return self.keep(trace, true);
+            }
+            best = best.or(Some((trace, problems)));
+        }
+        match best {
+            Some((trace, _)) if self.arguments.keep_unverified => self.keep(trace, false),
+            best => {
+                let none =
+                    || vec!["no episode is readable, answers, and is good enough".to_owned()];
+                self.left_out.push(Unverified {
+                    task: group.task.clone(),
+                    problems: best.map_or_else(none, |(_, problems)| problems),
+                });
+                Ok(())
+            }
         }
     }
 
-    fn keep(&mut self, trace: Trace) -> Result<()> {
-        let problems = self.tasks.replay(&trace)?.problems(&trace);
-        let is_verified = problems.is_empty();
-        if !is_verified && !self.arguments.keep_unverified {
-            self.left_out.push(Unverified {
-                task: trace.task,
-                problems,
-            });
-            return Ok(());
-        }
+    fn keep(&mut self, trace: Trace, is_verified: bool) -> Result<()> {
         let trace = Trace {
             source: format!("endpoint {}", self.arguments.model),
             verified: Some(is_verified),
             ..trace
         };
+        let out = &self.arguments.out;
         let line = serde_json::to_string(&trace)? + "\n";
-        let written = self.file.write_all(line.as_bytes());
-        written.map_err(|error| anyhow!("`{}`: {error}", self.arguments.out.display()))?;
+        let file = OpenOptions::new().create(true).append(true).open(out);
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        written.map_err(|error| anyhow!("`{}`: {error}", out.display()))?;
         self.kept.push(trace);
         Ok(())
     }
