@@ -3,11 +3,11 @@
 
 use episode::{Observation, ToolCall};
 
-use crate::python::{PythonPool, PythonTool, call_error};
+use sandbox::{Pool, PythonTool, call_error};
 
 /// Runs one call, in a world that no earlier call has touched; `source` is what the task has
 /// for a tool of that name.
-pub(crate) fn run(pool: &PythonPool, source: Option<&String>, call: &ToolCall) -> Observation {
+pub(crate) fn run(pool: &Pool, source: Option<&String>, call: &ToolCall) -> Observation {
     let name = &call.name;
     match source {
         Some(source) => pool.call(PythonTool { name, source }, &call.arguments),

@@ -76,19 +76,9 @@ pub enum EnvError {
         /// Python's exception and its line, or how the process ended.
         problem: String,
     },
-    /// The tools' interpreter does not run.
-    #[error(
-        "cannot run `{program}`: {problem}\nhint: the tools of this suite are Python programs; install Python 3.8 or later, or name one in `python.interpreter`"
-    )]
-    Python {
-        /// The interpreter as configured.
-        program: String,
-        /// What went wrong.
-        problem: String,
-    },
-    /// What tools are to see as today is no day.
-    #[error("`python.date` is `{0}`, expected a day as `YYYY-MM-DD`")]
-    Date(String),
+    /// The processes of this suite's tools cannot be had.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::SandboxError),
     /// The tool world was asked for something that it cannot make.
     #[error("tool world: {problem}")]
     World {

@@ -11,7 +11,6 @@ mod message;
 mod metrics;
 pub mod own;
 mod protocol;
-mod python;
 mod python_json;
 pub mod reward;
 mod table;
@@ -23,7 +22,7 @@ pub use error::EnvError;
 pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
 pub use protocol::{Protocol, Stage, UnreadCalls};
-pub use python::PythonConfig;
+pub use sandbox::{PythonConfig, SandboxConfig};
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use std::borrow::Cow;

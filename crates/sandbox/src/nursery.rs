@@ -197,8 +197,8 @@ fn settings(setup: &Setup) -> Value {
         "scratch_mib": setup.sandbox.scratch_mib,
         "open_files": OPEN_FILES,
         "import_from": setup.sandbox.readable,
-        "outer": filters.map(|filters| &filters.outer),
-        "inner": filters.map(|filters| &filters.inner),
+        "nursery_filters": filters.map(|filters| &filters.nursery[..]).unwrap_or_default(),
+        "child_filter": filters.map(|filters| &filters.child),
         "no-seccomp": problem,
     })
 }

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use sandbox::Pool;
+
 use super::Row;
 use crate::jsonl::{LineProblem, Place};
-use crate::python::PythonPool;
 use crate::{EnvError, table};
 
 /// Rows with the places where they stand.
@@ -32,7 +33,7 @@ impl RowFile {
     }
 
     /// Tools whose source Python cannot compile.
-    pub(super) fn broken_tools(&self, pool: &PythonPool) -> Result<Vec<EnvError>, EnvError> {
+    pub(super) fn broken_tools(&self, pool: &Pool) -> Result<Vec<EnvError>, EnvError> {
         let mut broken = Vec::new();
         for (place, row) in &self.rows {
             let sources: Vec<&str> = row.codes.values().map(String::as_str).collect();

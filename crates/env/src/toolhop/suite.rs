@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use episode::{CallFormat, Message, Observation, Role, Score, StopReason, Task, ToolCall, Turn};
 use indexmap::IndexMap;
+use sandbox::{Pool, PythonConfig, SandboxConfig};
 use serde::{Deserialize, Serialize};
 
 use super::judge::{Ending, is_correct, is_correct_as_published};
 use super::{Scenario, ToolHopRow};
 use crate::jsonl::{LineProblem, Place};
-use crate::python::{PythonConfig, PythonPool};
 use crate::reward::written;
 use crate::{EnvError, Environment, Protocol, Suite, UnreadCalls, UnsolvedSet, codes, table};
 
@@ -30,6 +30,8 @@ pub struct ToolHopOptions {
     pub scenarios: Vec<Scenario>,
     /// The processes that run the tools.
     pub python: PythonConfig,
+    /// What they may do.
+    pub sandbox: SandboxConfig,
     /// Whether a tool that does not compile is the agent's affair, who reads Python's message
     /// when it calls the tool, and not an error.
     pub allow_broken_tools: bool,
@@ -40,6 +42,7 @@ impl Default for ToolHopOptions {
         Self {
             scenarios: vec![Scenario::Mandatory],
             python: PythonConfig::default(),
+            sandbox: SandboxConfig::default(),
             allow_broken_tools: false,
         }
     }
@@ -50,7 +53,7 @@ pub struct ToolHopSuite {
     tasks: Vec<Task>,
     /// From a task's id to what its episodes need.
     secrets: HashMap<String, Secrets>,
-    pool: Arc<PythonPool>,
+    pool: Pool,
 }
 
 /// What an episode needs of a question, and the policy never sees.
@@ -67,14 +70,14 @@ impl ToolHopSuite {
     /// agent's affair.
     pub fn load(path: &Path, options: ToolHopOptions) -> Result<Self, EnvError> {
         let rows = read_rows(path)?;
-        let pool = PythonPool::new(options.python)?;
+        let pool = Pool::new(options.python, options.sandbox)?;
         if !options.allow_broken_tools {
             refuse_broken_tools(path, &rows, &pool)?;
         }
         let mut suite = Self {
             tasks: Vec::new(),
             secrets: HashMap::new(),
-            pool: Arc::new(pool),
+            pool,
         };
         for &scenario in &options.scenarios {
             for (_, row) in &rows {
@@ -131,7 +134,7 @@ impl Suite for ToolHopSuite {
         let secrets = self.secrets(task);
         Box::new(ToolHopEpisode {
             functions: Arc::clone(&secrets.functions),
-            pool: Arc::clone(&self.pool),
+            pool: self.pool.clone(),
             unsolved: UnsolvedSet::new(secrets.goldens.clone()),
             scenario: secrets.scenario,
             answer: secrets.answer.clone(),
@@ -176,7 +179,7 @@ fn read_rows(path: &Path) -> Result<Vec<(Place, ToolHopRow)>, EnvError> {
 fn refuse_broken_tools(
     path: &Path,
     rows: &[(Place, ToolHopRow)],
-    pool: &PythonPool,
+    pool: &Pool,
 ) -> Result<(), EnvError> {
     for (place, row) in rows {
         let named = row.functions.iter();
@@ -201,7 +204,7 @@ fn refuse_broken_tools(
 /// One episode of one question.
 struct ToolHopEpisode {
     functions: Arc<IndexMap<String, Vec<String>>>,
-    pool: Arc<PythonPool>,
+    pool: Pool,
     unsolved: UnsolvedSet,
     scenario: Scenario,
     answer: String,

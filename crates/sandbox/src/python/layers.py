@@ -33,9 +33,10 @@ class System:
         return self.call("prctl", option, *(arguments + (0,) * (4 - len(arguments))))
 
     def filter(self, program):
-        """A filter that `prctl` takes, of an assembled BPF program."""
-        if self.missing:
+        """A filter that `prctl` takes, of an assembled BPF program in hexadecimal digits."""
+        if self.missing or program is None:
             return None
+        program = bytes.fromhex(program)
 
         class Program(ctypes.Structure):
             _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
@@ -75,12 +76,13 @@ def restrict_nursery(system, settings, problems):
         attempt("subreaper", problems, system.prctl, SUBREAPER, 1)
     else:
         problems["capabilities"] = system.missing
-    if settings["outer"] is None:
+    if settings["child_filter"] is None:
         problems["seccomp"] = settings["no-seccomp"]
     elif "no-new-privs" in problems:
         problems["seccomp"] = problems["no-new-privs"]
-    else:
-        attempt("seccomp", problems, system.prctl, SECCOMP, 2, system.filter(settings["outer"]))
+    for program in settings["nursery_filters"]:
+        if "seccomp" not in problems:
+            attempt("seccomp", problems, system.prctl, SECCOMP, 2, system.filter(program))
 
 
 def limit_resources(settings):
@@ -90,7 +92,7 @@ def limit_resources(settings):
     limit(resource.RLIMIT_CORE, 0)
 
 
-def restrict_child(system, settings, active, parent, ruleset, inner):
+def restrict_child(system, settings, active, parent, ruleset, seccomp):
     """What holds for a tool alone. A layer that the nursery could take on must hold here too."""
     os.setpgid(0, 0)
     if system.missing is None:
@@ -101,7 +103,7 @@ def restrict_child(system, settings, active, parent, ruleset, inner):
         system.call("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0)
         os.close(ruleset)
     if active["seccomp"]:
-        system.prctl(SECCOMP, 2, inner)
+        system.prctl(SECCOMP, 2, seccomp)
     else:
         limit(resource.RLIMIT_NPROC, 0)  # root goes past it, others fork no more
 
