@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use bfcl::suite::{Format, Selection};
 use bfcl::{BfclOptions, BfclSuite};
 use env::ftrl::{FtrlOptions, FtrlSuite};
@@ -296,7 +296,7 @@ fn mcp(name: &str, server: &remote::mcp::McpConfig) -> Result<Arc<dyn Toolbox>> 
 
 #[cfg(not(feature = "mcp"))]
 fn mcp(name: &str, _: &remote::mcp::McpConfig) -> Result<Arc<dyn Toolbox>> {
-    bail!(
+    anyhow::bail!(
         "`own.mcp.{name}`: this pact was built without MCP\n\
          hint: build it with `--features mcp`"
     )
