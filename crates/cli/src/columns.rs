@@ -63,7 +63,9 @@ fn leaderboard(evaluation: &Evaluation) -> Vec<(&'static str, f64)> {
         ("Memory", &board.memory),
         ("Avg", &board.average),
     ];
-    let whole = means.into_iter().filter(|(_, mean)| mean.not_run.is_empty());
+    let whole = means
+        .into_iter()
+        .filter(|(_, mean)| mean.not_run.is_empty());
     columns.extend(whole.map(|(title, mean)| (title, mean.accuracy)));
     columns.push(("Overall", board.overall.accuracy));
     columns

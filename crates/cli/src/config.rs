@@ -1,15 +1,11 @@
 //! The one config of a run: the crates' own configs put together, and what only the binary
 //! decides - which model, which data, which evaluations. Reading it is `config_file`'s affair.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use env::own::Accept;
 use env::toolhop::Scenario;
 use env::{reward, world};
 use objective::Algorithm;
-use remote::http_env::HttpConfig;
-use remote::mcp::McpConfig;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what a run does.
@@ -171,7 +167,7 @@ pub(crate) enum Source {
     /// The Berkeley Function Calling Leaderboard.
     Bfcl(bfcl::BfclOptions),
     /// Tasks of one's own, with tools of one's own.
-    Own(Own),
+    Own(remote::own::OwnTools),
 }
 
 /// Rows of a file in FTRL's format.
@@ -215,22 +211,6 @@ impl Default for ToolHop {
             allow_broken_tools: false,
         }
     }
-}
-
-/// Tasks of one's own, with tools of one's own.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Own {
-    /// The tasks, one a line, with their traces where they have any.
-    pub(crate) file: PathBuf,
-    /// Python files whose functions are tools, by their type hints and docstrings.
-    pub(crate) python: Vec<PathBuf>,
-    /// MCP servers, each under the name by which a task's `suite` may ask for it.
-    pub(crate) mcp: BTreeMap<String, McpConfig>,
-    /// HTTP environments, each under the name by which a task's `suite` may ask for it.
-    pub(crate) http: BTreeMap<String, HttpConfig>,
-    /// When an answer is accepted: if it `contains` one of the task's, or is one (`exact`).
-    pub(crate) accept: Accept,
 }
 
 /// The evaluations before, during and after training.

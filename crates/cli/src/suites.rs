@@ -8,15 +8,17 @@ use anyhow::Result;
 use bfcl::suite::{Format, Selection};
 use bfcl::{BfclOptions, BfclSuite};
 use env::ftrl::{FtrlOptions, FtrlSuite};
-use env::own::{OwnSuite, PythonTools, Toolbox};
+use env::own::PythonTools;
 use env::toolhop::{Scenario, ToolHopOptions, ToolHopSuite};
 use env::world::{self, WorldSuite};
 use env::{ReplayReport, Suite, load_traces, replay};
 use episode::{Task, Trace};
+use remote::http_env::HttpConfig;
+use remote::own::OwnTools;
 use train::{Missing, Settings};
 
 use crate::args::{SuiteName, TaskArgs};
-use crate::config::{Ftrl, Own, RunConfig, Source, ToolHop};
+use crate::config::{Ftrl, RunConfig, Source, ToolHop};
 use crate::exit::UsageError;
 use crate::{paths, suggestion};
 
@@ -123,7 +125,7 @@ fn check(tasks: &TaskArgs) -> Result<(), UsageError> {
             &[SuiteName::Bfcl, SuiteName::Toolhop][..],
         ),
         ("--format", tasks.format.is_some(), &[SuiteName::Bfcl]),
-        ("--tools", !tasks.tools.is_empty(), &[SuiteName::Own]),
+        ("--tools", tasks.tools.is_some(), &[SuiteName::Own]),
     ];
     let unread =
         |(_, given, readers): &&(_, bool, &[SuiteName])| *given && !readers.contains(&suite);
@@ -180,20 +182,20 @@ fn source(tasks: &TaskArgs, config: &RunConfig) -> Result<Source> {
         SuiteName::Own => {
             let mut own = match configured {
                 Source::Own(own) => own.clone(),
-                _ => Own::default(),
+                _ => OwnTools::default(),
             };
             own.file = data;
-            for tools in &tasks.tools {
-                match tools.starts_with("http://") || tools.starts_with("https://") {
-                    true => {
-                        let server = remote::http_env::HttpConfig {
-                            url: tools.clone(),
-                            ..Default::default()
-                        };
-                        own.http.insert(tools.clone(), server);
-                    }
-                    false => own.python.push(tools.into()),
+            match &tasks.tools {
+                Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                    let url = url.clone();
+                    let server = HttpConfig {
+                        url,
+                        ..HttpConfig::default()
+                    };
+                    own.http.insert("http".to_owned(), server);
                 }
+                Some(file) => own.python = Some(file.into()),
+                None => {}
             }
             Source::Own(own)
         }
@@ -264,42 +266,21 @@ fn open(source: &Source, config: &RunConfig) -> Result<Opened> {
     })
 }
 
-fn open_own(own: &Own, config: &RunConfig) -> Result<Opened> {
+fn open_own(own: &OwnTools, config: &RunConfig) -> Result<Opened> {
     if own.file.as_os_str().is_empty() {
         let message = "the suite `own` has no tasks\nhint: set `file`, or give `--data`";
         return Err(UsageError(message.to_owned()).into());
     }
-    let mut toolboxes: Vec<Arc<dyn Toolbox>> = Vec::new();
-    for file in &own.python {
-        let file = paths::resolve(file)?;
-        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let mut own = own.clone();
+    own.file = paths::resolve(&own.file)?;
+    let load = |file: &PathBuf| -> Result<PythonTools> {
         let pool = sandbox::Pool::new(config.python.clone(), config.sandbox.clone())?;
-        toolboxes.push(Arc::new(PythonTools::load(&name, &file, pool)?));
-    }
-    for (name, server) in &own.mcp {
-        toolboxes.push(mcp(name, server)?);
-    }
-    for (name, server) in &own.http {
-        let tools = remote::http_env::HttpTools::connect(name, server, &variable);
-        toolboxes.push(Arc::new(tools?));
-    }
-    let suite = OwnSuite::load(&paths::resolve(&own.file)?, toolboxes, own.accept)?;
+        Ok(PythonTools::load("python", &paths::resolve(file)?, pool)?)
+    };
+    let python = own.python.as_ref().map(load).transpose()?;
+    let suite = remote::own::open(&own, python, &variable)?;
     let traces = suite.traces().to_vec();
     Ok(Opened::new(Arc::new(suite), traces))
-}
-
-#[cfg(feature = "mcp")]
-fn mcp(name: &str, server: &remote::mcp::McpConfig) -> Result<Arc<dyn Toolbox>> {
-    let tools = remote::mcp::McpTools::connect(name, server, &variable)?;
-    Ok(Arc::new(tools))
-}
-
-#[cfg(not(feature = "mcp"))]
-fn mcp(name: &str, _: &remote::mcp::McpConfig) -> Result<Arc<dyn Toolbox>> {
-    anyhow::bail!(
-        "`own.mcp.{name}`: this pact was built without MCP\n\
-         hint: build it with `--features mcp`"
-    )
 }
 
 fn traces_of(file: Option<&PathBuf>, suite: &dyn Suite) -> Result<Vec<Trace>> {

@@ -27,7 +27,7 @@ pub(crate) struct TaskArgs {
     /// Tools of one's own for `--suite own`: a Python file, or the address of an HTTP environment;
     /// MCP servers stand in a config
     #[arg(long, value_name = "FILE.py|URL")]
-    pub(crate) tools: Vec<String>,
+    pub(crate) tools: Option<String>,
     /// A config for limits, sampling, seed and tools
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
