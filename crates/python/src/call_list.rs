@@ -30,7 +30,15 @@ pub fn parse_call_list(text: &str) -> Result<Vec<KeywordCall>, Exception> {
         // What begins with `[`, ends with `]` and is more than a list has no call as its whole.
         _ => return Err(not_a_call()),
     };
-    items.iter().map(keyword_call).collect()
+    let mut calls = Vec::new();
+    for item in &items {
+        let call = keyword_call(item)?;
+        call.keywords
+            .iter()
+            .try_for_each(|(_, value)| check_printable(value))?;
+        calls.push(call);
+    }
+    Ok(calls)
 }
 
 fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
@@ -43,7 +51,6 @@ fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
     let mut arguments = Dict::new();
     for (name, argument) in keywords {
         let argument = value(argument)?;
-        check_printable(&argument)?;
         // What is unpacked has no name, which prints as `None`.
         let name = if name == UNPACKING { "None" } else { name };
         arguments.insert(name, argument);
@@ -188,6 +195,7 @@ mod tests {
             "f {'a': 'x[1]', 'b': (1, '...')}",
         );
         check("[f(a=[{}])]", "f {'a': [{}]}");
+        check("[f(a=[g(b={})])]", "f {'a': [{'g': {'b': {}}}]}");
     }
 
     #[test]
