@@ -1,10 +1,9 @@
 //! What the official program says of answers, prompts and dialogues, against what ours does.
 //! Every row of every oracle in the data set's folder is read.
 
-mod oracle;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::oracle::{data_folder, oracle};
 use bfcl::checker::agentic;
 use bfcl::decode::Handler;
 use bfcl::prompt::{Texts, system_text};
@@ -12,7 +11,6 @@ use bfcl::qwen3::{self, Message};
 use bfcl::records::{DataSet, Functions, Record, Truth};
 use bfcl::{Category, Group};
 use episode::Role;
-use oracle::{data_folder, oracle};
 use serde::Deserialize;
 use serde_json::Value;
 
