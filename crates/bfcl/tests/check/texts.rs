@@ -243,3 +243,41 @@ fn qwen3_reads_and_says_what_it_does_officially() {
         }
     }
 }
+
+/// Every `type` of a schema, wherever it stands.
+fn types(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(fields) => {
+            let own = fields.get("type").and_then(Value::as_str);
+            own.into_iter()
+                .chain(fields.values().flat_map(types))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(types).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn an_interfaces_tools_are_json_schemas() {
+    let Some(folder) = data_folder() else { return };
+    let texts = Texts::load(&folder).unwrap();
+    let data = DataSet::new(&folder);
+    let mut records = data.multi_turn("multi_turn_base").unwrap();
+    records.extend(data.memory("kv").unwrap());
+    for functions in data.functions(&records).unwrap() {
+        let tools = texts.api_tools(&functions.docs);
+        assert_eq!(tools.len(), functions.docs.len());
+        for (tool, doc) in tools.iter().zip(&functions.docs) {
+            assert_eq!(tool["type"], "function");
+            let function = &tool["function"];
+            assert_eq!(function["description"], doc["description"]);
+            assert_eq!(function["response"], doc["response"]);
+            assert_eq!(function["parameters"]["type"], "object");
+            for kind in types(&function["parameters"]) {
+                let known = ["object", "string", "integer", "number", "boolean", "array"];
+                assert!(known.contains(&kind), "{kind}: {function}");
+            }
+        }
+    }
+}
