@@ -17,7 +17,7 @@ pub(crate) use self::bench::{
 pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
-    TraceBuild, TraceCheck, TraceCommand, TraceShow, TraceSource, TraceSubject,
+    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource, TraceSubject,
 };
 use crate::config::Preset;
 

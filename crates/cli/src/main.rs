@@ -7,6 +7,7 @@ mod columns;
 mod commands;
 mod config;
 mod config_file;
+mod endpoint;
 mod engine;
 mod eval_folder;
 mod exit;
