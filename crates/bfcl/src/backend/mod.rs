@@ -6,6 +6,8 @@
 //! cards and bookings that all instances share), each instance here has its own.
 
 mod configuration;
+mod file_system;
+mod math;
 mod message;
 mod method;
 pub(crate) mod operations;
@@ -20,6 +22,8 @@ use std::sync::Arc;
 use python::{Dict, Exception, Value};
 
 use self::configuration::Configuration;
+use self::file_system::FileSystem;
+use self::math::Math;
 use self::message::MessageApi;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
 use self::ticket::TicketApi;
@@ -74,6 +78,8 @@ pub enum OpenError {
 
 /// Every class that [`open`] knows.
 pub const CLASSES: &[&str] = &[
+    FileSystem::CLASS,
+    Math::CLASS,
     MessageApi::CLASS,
     TwitterApi::CLASS,
     TicketApi::CLASS,
@@ -101,29 +107,34 @@ pub fn open(
     }
     let begin = |module: &str| Configuration::new(module, config, long_context, tables);
     match class {
+        FileSystem::CLASS => boxed(
+            FileSystem::CLASS,
+            FileSystem::open(config, long_context, tables),
+        ),
+        Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         MessageApi::CLASS => boxed(
             MessageApi::CLASS,
-            begin("message_api").and_then(|c| MessageApi::open(&c)),
+            begin("message_api").and_then(MessageApi::open),
         ),
         TwitterApi::CLASS => boxed(
             TwitterApi::CLASS,
-            begin("posting_api").and_then(|c| TwitterApi::open(&c)),
+            begin("posting_api").and_then(TwitterApi::open),
         ),
         TicketApi::CLASS => boxed(
             TicketApi::CLASS,
-            begin("ticket_api").and_then(|c| TicketApi::open(&c)),
+            begin("ticket_api").and_then(TicketApi::open),
         ),
         TradingBot::CLASS => boxed(
             TradingBot::CLASS,
-            begin("trading_bot").and_then(|c| TradingBot::open(&c)),
+            begin("trading_bot").and_then(TradingBot::open),
         ),
         TravelApi::CLASS => boxed(
             TravelApi::CLASS,
-            begin("travel_booking").and_then(|c| TravelApi::open(&c)),
+            begin("travel_booking").and_then(TravelApi::open),
         ),
         VehicleControlApi::CLASS => boxed(
             VehicleControlApi::CLASS,
-            begin("vehicle_control").and_then(|c| VehicleControlApi::open(&c)),
+            begin("vehicle_control").and_then(VehicleControlApi::open),
         ),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
