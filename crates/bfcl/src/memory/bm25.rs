@@ -1,7 +1,8 @@
 //! BM25+ over a few short texts: how the key-value memory searches its keys.
 //!
-//! Lv and Zhai 2011, "Lower-bounding term frequency normalization", <https://doi.org/10.1145/2063576.2063584>.
-//! The scores are printed to the last digit, so every sum and product keeps the order of the leaderboard's.
+//! Lv and Zhai 2011, "Lower-bounding term frequency normalization",
+//! <https://doi.org/10.1145/2063576.2063584>. Agents read the scores to the last digit, so every
+//! sum and product keeps the leaderboard's order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_term_counts_for_all_documents_and_more_for_those_that_have_it() {
-        // One of three documents has the term: ln(4 / 1) times delta, plus 2.5 / 2.5 for the one, as all are of one length.
+        // One of three documents has the term: ln(4 / 1) for each, and as much again for the one,
+        // whose length is the mean.
         let rarity = 4f64.ln();
         assert_eq!(
             search(&["dog", "cat", "home"], "Dog"),

@@ -1,4 +1,5 @@
-//! `MemoryAPI_kv`: texts under keys, in a small store that the system prompt shows and a large one that is searched.
+//! `MemoryAPI_kv`: texts under keys, in a small store that the system prompt shows and in a large
+//! one that it does not.
 
 use num_bigint::{BigInt, Sign};
 use python::{Dict, Exception, ExceptionKind, Value, json_loads};

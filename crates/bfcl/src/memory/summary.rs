@@ -38,7 +38,8 @@ impl SummaryMemory {
         status("Short term memory cleared.")
     }
 
-    /// Replaces all occurrences. Only the new text is held to the limit, not what becomes of the whole.
+    /// Replaces all occurrences. Only the new text is held to the limit, not what becomes of the
+    /// whole.
     fn replace(&mut self, old: &Value, new: &Value) -> Result<Value, Exception> {
         let Value::Str(old) = old else {
             return Err(Exception::type_error(format!(
@@ -66,7 +67,8 @@ impl SummaryMemory {
 
 fn too_long(after: &str) -> Result<Value, Exception> {
     error(format!(
-        "Entry will be too long after {after}. Please shorten the entry to less than {LONGEST} characters."
+        "Entry will be too long after {after}. \
+         Please shorten the entry to less than {LONGEST} characters."
     ))
 }
 

@@ -130,7 +130,8 @@ impl Store {
         status("Memory cleared.")
     }
 
-    /// The texts whose vectors have the largest inner products with the query's; of equal ones the older first.
+    /// The texts whose vectors have the largest inner products with the query's; of equal ones the
+    /// older first.
     fn retrieve(
         &self,
         query: &Value,
