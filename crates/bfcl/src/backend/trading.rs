@@ -97,6 +97,9 @@ impl TradingBot {
         };
         let mut order = order.clone();
         if self.long_context {
+            if !matches!(order, Value::Dict(_) | Value::List(_)) {
+                return Err(Exception::attribute_error(&order, "copy"));
+            }
             let metadata = self.order_metadata(&field(&order, "symbol")?.to_string())?;
             set_field(&mut order, "metadata", metadata)?;
         }

@@ -194,8 +194,8 @@ impl TravelApi {
         }
         class.check_hashable()?;
         if class_factor(class).is_none() {
-            // The original prints a set, in the order of a hash seed.
-            return refuse("Invalid travel class. Must be one of {'economy', 'business', 'first'}");
+            // The original prints a set: this is its order with the hash seed 0.
+            return refuse("Invalid travel class. Must be one of {'first', 'business', 'economy'}");
         }
         let cost = match self.cost([from, to], date, class) {
             Ok(cost) => Value::Float(cost),

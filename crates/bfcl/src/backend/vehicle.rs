@@ -168,12 +168,13 @@ impl VehicleControlApi {
         if !is_between(0, fan_speed, 100)? {
             return error("Fan speed must be between 0 and 100.");
         }
-        self.ac_temperature = if unit.as_str() == Some("fahrenheit") {
+        // What cannot be converted stays as it was given.
+        self.ac_temperature = temperature.clone();
+        if unit.as_str() == Some("fahrenheit") {
             let above_freezing = subtract(temperature, &Value::Int(32))?;
-            divide(&multiply(&above_freezing, &Value::Int(5))?, &Value::Int(9))?
-        } else {
-            temperature.clone()
-        };
+            self.ac_temperature =
+                divide(&multiply(&above_freezing, &Value::Int(5))?, &Value::Int(9))?;
+        }
         self.fan_speed = fan_speed.clone();
         self.ac_mode = mode.clone();
         Ok(dict([
@@ -296,7 +297,8 @@ impl VehicleControlApi {
         activate: &Value,
         distance: &Value,
     ) -> Result<Value, Exception> {
-        let (speed, distance) = (float_of(speed)?, float_of(distance)?);
+        let distance = float_of(distance)?;
+        let speed = float_of(speed)?;
         if self.engine_state.as_str() == Some("stopped") {
             return error("Start the engine before activating the cruise control.");
         }
