@@ -71,6 +71,10 @@ pub enum BfclError {
     /// The constants of the back ends cannot be used.
     #[error(transparent)]
     Tables(#[from] TablesError),
+    /// The model that embeds cannot be used.
+    #[cfg(feature = "vector")]
+    #[error(transparent)]
+    Embedder(#[from] crate::memory::EmbedderError),
     /// What an earlier run has left of a memory cannot be used.
     #[error("`{}`: {problem}", path.display())]
     Snapshot {
