@@ -48,6 +48,18 @@ pub enum BfclError {
         /// What differs.
         problem: String,
     },
+    /// A folder that has no result file of any category.
+    #[error(
+        "`{}` has no result file\nhint: a model's folder has files such as `{}`",
+        folder.display(),
+        example.display()
+    )]
+    NoResults {
+        /// The folder.
+        folder: PathBuf,
+        /// Where a file would lie.
+        example: PathBuf,
+    },
     /// A question that no episode could be played with.
     #[error("question `{id}`: {problem}")]
     Question {

@@ -30,7 +30,15 @@ pub fn parse_call_list(text: &str) -> Result<Vec<KeywordCall>, Exception> {
         // What begins with `[`, ends with `]` and is more than a list has no call as its whole.
         _ => return Err(not_a_call()),
     };
-    items.iter().map(keyword_call).collect()
+    let mut calls = Vec::new();
+    for item in &items {
+        let call = keyword_call(item)?;
+        call.keywords
+            .iter()
+            .try_for_each(|(_, value)| check_printable(value))?;
+        calls.push(call);
+    }
+    Ok(calls)
 }
 
 fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
@@ -43,7 +51,6 @@ fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
     let mut arguments = Dict::new();
     for (name, argument) in keywords {
         let argument = value(argument)?;
-        check_printable(&argument)?;
         // What is unpacked has no name, which prints as `None`.
         let name = if name == UNPACKING { "None" } else { name };
         arguments.insert(name, argument);
@@ -92,7 +99,7 @@ fn value(expression: &Expression) -> Result<Value, Exception> {
         },
         Expression::Binary(..) => expression.to_value(),
         Expression::Call { keywords, .. } if keywords.is_empty() => {
-            Ok(Value::from(expression.unparse()))
+            text(expression).map(Value::Str)
         }
         Expression::Call { .. } => {
             let call = keyword_call(expression)?;
@@ -105,12 +112,18 @@ fn value(expression: &Expression) -> Result<Value, Exception> {
             Ok(Value::Dict(dict))
         }
         Expression::Subscript(of, index) => {
-            let text = format!("{}[{}]", of.unparse(), index.unparse());
-            Ok(Value::from(text))
+            Ok(Value::Str(format!("{}[{}]", text(of)?, text(index)?)))
         }
+        Expression::Other(kind) => Err(unsupported(kind)),
+        Expression::Slice(_) => Err(unsupported("a slice")),
         Expression::Set(_) => Err(unsupported("a set")),
         Expression::Attribute(..) => Err(unsupported("an attribute")),
     }
+}
+
+fn text(expression: &Expression) -> Result<String, Exception> {
+    let text = expression.unparse();
+    text.ok_or_else(|| unsupported("a part of a call's text"))
 }
 
 /// A dict stands for a call where it holds nothing but dicts, and an empty one holds nothing
@@ -188,6 +201,7 @@ mod tests {
             "f {'a': 'x[1]', 'b': (1, '...')}",
         );
         check("[f(a=[{}])]", "f {'a': [{}]}");
+        check("[f(a=[g(b={})])]", "f {'a': [{'g': {'b': {}}}]}");
     }
 
     #[test]
@@ -207,6 +221,11 @@ mod tests {
         check("[f(a={'b': {'c': {}}})]", ExceptionKind::Index);
         check("[f(a={1})]", ExceptionKind::Other);
         check("[f(a=b.c)]", ExceptionKind::Other);
+        check("[f(a=1 < 2)]", ExceptionKind::Other);
+        check("[f(a=1 if b else 2)]", ExceptionKind::Other);
+        check("[f(a=lambda x, *y, z=1: x)]", ExceptionKind::Other);
+        check("[f(a=[x for x in y if x])]", ExceptionKind::Other);
+        check("[f(a={**b})]", ExceptionKind::Other);
         check("[f(a={[]: 1})]", ExceptionKind::Type);
     }
 }

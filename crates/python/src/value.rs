@@ -178,6 +178,10 @@ impl Value {
                 Ok(items.contains(item))
             }
             Self::List(items) | Self::Tuple(items) => Ok(items.contains(item)),
+            Self::Opaque(Opaque { class: "bytes", .. }) => Err(Exception::type_error(format!(
+                "a bytes-like object is required, not '{}'",
+                item.type_name()
+            ))),
             _ => Err(Exception::type_error(format!(
                 "argument of type '{}' is not iterable",
                 self.type_name()

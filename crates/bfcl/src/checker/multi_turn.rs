@@ -103,3 +103,67 @@ fn check_results(seen: &[String], expected: &[String], turn: usize) -> Result<()
         ..Failure::new(Rule::ResponseMismatch, message)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::tables::Tables;
+
+    fn instances() -> Instances {
+        let classes = ["GorillaFileSystem", "MathAPI"].map(str::to_owned);
+        let tables = Arc::new(Tables::default());
+        Instances::open(&classes, &Dict::new(), false, &tables).expect("default states")
+    }
+
+    /// Turns are written `call;call | call`, one call a step.
+    fn verdict(model: &str, truth: &str) -> Result<(), Failure> {
+        let turns = |text: &str| -> Vec<Vec<String>> {
+            let calls = |turn: &str| turn.split(';').map(|call| call.trim().to_owned()).collect();
+            let turns = text.split('|').map(calls);
+            let written = |turn: Vec<String>| turn.into_iter().filter(|it| !it.is_empty());
+            turns.map(|turn| written(turn).collect()).collect()
+        };
+        let steps = |turn: Vec<String>| turn.into_iter().map(|call| vec![call]).collect();
+        let model: Vec<Vec<Vec<String>>> = turns(model).into_iter().map(steps).collect();
+        check((&model, instances()), (&turns(truth), instances()))
+    }
+
+    fn fails(model: &str, truth: &str, rule: Rule) -> Failure {
+        let failure = verdict(model, truth).expect_err(model);
+        assert_eq!(failure.rule, rule, "{model}");
+        failure
+    }
+
+    #[test]
+    fn a_dialogue_passes_that_leads_to_the_same() {
+        let check = |model: &str, truth: &str| assert_eq!(verdict(model, truth), Ok(()), "{model}");
+        check(
+            "mkdir('a'); add(a=1, b=2)",
+            "mkdir(dir_name='a'); add(1, 2)",
+        );
+        check("add(1, 2); mkdir('a')", "mkdir('a'); add(1, 2)");
+        check("ls(); mkdir('a'); ls()", "mkdir('a')");
+        check("add(1, 2); add(3, 4) | ls()", "add(1, 2) | add(3, 4)");
+        check("add(1, 2) | ls()", "add(1, 2) | add(1, 2)");
+        check("mkdir('a') | mkdir('b')", " | mkdir('a'); mkdir('b')");
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_official_name() {
+        let failure = fails(
+            "mkdir('a') | ls()",
+            "mkdir('b') | ls()",
+            Rule::StateMismatch,
+        );
+        assert_eq!(failure.differences, ["root"]);
+        let failure = fails("add(1, 2)", "add(1, 2); add(1, 2)", Rule::ResponseMismatch);
+        assert_eq!(failure.missing_items, [r#"{"result": 3}"#]);
+        fails("add(1.0, 2)", "add(1, 2)", Rule::ResponseMismatch);
+        fails("add(1, 2) | ", "add(1, 2) | ls()", Rule::EmptyTurn);
+        fails("ls()", "ls() | ls()", Rule::ForceTerminated);
+        fails("mkdir('a') | ls()", " | ls()", Rule::StateMismatch);
+        fails("ls()", "add(1, 2)", Rule::ResponseMismatch);
+    }
+}

@@ -33,7 +33,8 @@ pub trait Memory: Backend {
 /// A snapshot that cannot be read.
 #[derive(Debug, Error)]
 #[error(
-    "not a snapshot of {class}: {problem}\nhint: give the file that the same back end has written, or none"
+    "not a snapshot of {class}: {problem}\n\
+     hint: give what the same back end has written, or nothing"
 )]
 pub struct SnapshotError {
     class: &'static str,

@@ -138,16 +138,19 @@ impl Opened {
     }
 }
 
-/// The pairs that a recorded directory lists its children in, as the dict that a state has.
+/// Recorded files and directories as a state has them: children in a dict, not in pairs.
 fn nodes(value: Value) -> Value {
     match value {
         Value::List(items) => Value::List(items.into_iter().map(nodes).collect()),
         Value::Dict(dict) => {
-            let is_directory = dict.contains("__dir__");
             let mut fields = Dict::new();
             for (key, value) in dict.iter() {
+                let is_name = matches!(key.as_str(), Some("__file__" | "__dir__"));
                 let value = match value {
-                    Value::List(pairs) if is_directory => Value::Dict(children(pairs)),
+                    Value::List(pairs) if dict.contains("__dir__") && !is_name => {
+                        Value::Dict(children(pairs))
+                    }
+                    value if is_name => node_name(value),
                     value => nodes(value.clone()),
                 };
                 fields.insert_key(key.clone(), value).unwrap();
@@ -158,6 +161,14 @@ fn nodes(value: Value) -> Value {
     }
 }
 
+/// A name that is a tuple was recorded as a list, which no name can be.
+fn node_name(name: &Value) -> Value {
+    match name {
+        Value::List(items) => Value::Tuple(items.clone()),
+        name => name.clone(),
+    }
+}
+
 fn children(pairs: &[Value]) -> Dict {
     let mut children = Dict::new();
     for pair in pairs {
@@ -165,7 +176,7 @@ fn children(pairs: &[Value]) -> Dict {
             panic!("a child is a name and a node")
         };
         children
-            .insert_key(name.clone(), nodes(node.clone()))
+            .insert_key(node_name(name), nodes(node.clone()))
             .unwrap();
     }
     children

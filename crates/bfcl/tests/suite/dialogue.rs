@@ -141,6 +141,38 @@ fn a_call_that_python_would_refuse_is_an_observation() {
 }
 
 #[test]
+fn no_call_takes_an_episode_down() {
+    let mini = Mini::new();
+    let suite = base(&mini);
+    let mut player = Player::new(&suite, ID);
+    let deep = format!("{}1{}", "(".repeat(5000), ")".repeat(5000));
+    for name in [
+        "10**10**10+len",
+        "len('a'*10**12)+len",
+        "[0]*10**12+len",
+        "__import__('os').system",
+        "(lambda: 0)",
+        "post_tweet('a').__class__",
+        "",
+        "(",
+        "exit",
+        "f\0",
+        &deep,
+    ] {
+        let results = player.call(&[call(name, json!({"content": "x"}))]);
+        let text = &results[0];
+        assert!(
+            text.starts_with("Error during execution: "),
+            "{name}: {text}"
+        );
+    }
+    let content = "post_tweet(content='x')\n\\'\"".repeat(1000);
+    let post = call("post_tweet", json!({"content": content}));
+    let posted: serde_json::Value = serde_json::from_str(&player.call(&[post])[0]).unwrap();
+    assert_eq!(posted["content"], content, "text is text");
+}
+
+#[test]
 fn functions_that_were_held_out_come_with_the_users_words() {
     let mini = Mini::new();
     let suite = BfclSuite::load(&mini.options(Selection::MultiTurnMissFunc)).unwrap();

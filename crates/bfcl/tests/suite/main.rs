@@ -6,3 +6,4 @@ mod loading;
 mod memory;
 mod mini;
 mod play;
+mod throughput;

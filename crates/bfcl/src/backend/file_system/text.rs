@@ -92,7 +92,13 @@ impl FileSystem {
     }
 
     pub(super) fn diff(&self, first: &Value, second: &Value) -> Result<Value, Exception> {
-        let (Some(left), Some(right)) = (self.content(first)?, self.content(second)?) else {
+        let exists = |name| Ok::<_, Exception>(self.tree.child(self.here(), name)?.is_some());
+        let contents = if exists(first)? && exists(second)? {
+            self.content(first)?.zip(self.content(second)?)
+        } else {
+            None
+        };
+        let Some((left, right)) = contents else {
             return no_such_file("diff", &Value::Str(format!("{first} or {second}")));
         };
         let different: Vec<String> = lines_of(left)?

@@ -1,16 +1,14 @@
 //! Verdicts on dialogues, against what the official checker says of the same.
 
-mod oracle;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::oracle::{data_folder, oracle};
 use bfcl::checker::multi_turn;
 use bfcl::executor::Instances;
 use bfcl::records::{DataSet, Record, Truth};
 use bfcl::tables::Tables;
 use bfcl::{Category, Group};
-use oracle::{data_folder, oracle};
 use python::Value;
 use serde::Deserialize;
 

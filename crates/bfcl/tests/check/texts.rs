@@ -1,10 +1,9 @@
 //! What the official program says of answers, prompts and dialogues, against what ours does.
 //! Every row of every oracle in the data set's folder is read.
 
-mod oracle;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::oracle::{data_folder, oracle};
 use bfcl::checker::agentic;
 use bfcl::decode::Handler;
 use bfcl::prompt::{Texts, system_text};
@@ -12,7 +11,6 @@ use bfcl::qwen3::{self, Message};
 use bfcl::records::{DataSet, Functions, Record, Truth};
 use bfcl::{Category, Group};
 use episode::Role;
-use oracle::{data_folder, oracle};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -241,6 +239,44 @@ fn qwen3_reads_and_says_what_it_does_officially() {
             if calls.is_empty() {
                 turn += 1;
                 messages.extend(user_says(&texts, record, turn));
+            }
+        }
+    }
+}
+
+/// Every `type` of a schema, wherever it stands.
+fn types(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(fields) => {
+            let own = fields.get("type").and_then(Value::as_str);
+            own.into_iter()
+                .chain(fields.values().flat_map(types))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(types).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn an_interfaces_tools_are_json_schemas() {
+    let Some(folder) = data_folder() else { return };
+    let texts = Texts::load(&folder).unwrap();
+    let data = DataSet::new(&folder);
+    let mut records = data.multi_turn("multi_turn_base").unwrap();
+    records.extend(data.memory("kv").unwrap());
+    for functions in data.functions(&records).unwrap() {
+        let tools = texts.api_tools(&functions.docs);
+        assert_eq!(tools.len(), functions.docs.len());
+        for (tool, doc) in tools.iter().zip(&functions.docs) {
+            assert_eq!(tool["type"], "function");
+            let function = &tool["function"];
+            assert_eq!(function["description"], doc["description"]);
+            assert_eq!(function["response"], doc["response"]);
+            assert_eq!(function["parameters"]["type"], "object");
+            for kind in types(&function["parameters"]) {
+                let known = ["object", "string", "integer", "number", "boolean", "array"];
+                assert!(known.contains(&kind), "{kind}: {function}");
             }
         }
     }
