@@ -400,6 +400,7 @@ mod tests {
                 function("rival_kenrot", "key", "rival of a person"),
             ],
             answer: None,
+            calls: episode::CallFormat::Tagged,
         };
         let call = |name: &str, key: &str, value: &str| ToolCall {
             name: name.into(),
@@ -414,6 +415,7 @@ mod tests {
                     call("rival_kenrot", "key", "Bandom"),
                 ],
                 results: vec!["Ralzon".into(), "Tarlim".into()],
+                ..TraceTurn::default()
             }],
             answer_reasoning: "Found Ralzon and Tarlim.".into(),
             answer: Some("Ralzon and Tarlim".into()),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use episode::{Message, Part, Task, Trace};
+use episode::{CallFormat, Message, Part, Task, Trace};
 use serde_json::{Map, Value, json};
 
 use crate::date::Date;
@@ -108,7 +108,18 @@ impl Chat {
 
     /// A task's prompt with the generation prompt, for the policy to go on.
     pub fn transcript(&self, task: &Task) -> Result<Transcript<'_>, ChatError> {
-        Transcript::new(self, task)
+        self.begin(&task.messages, &task.tools, task.calls)
+    }
+
+    /// A conversation with the generation prompt, for the policy to go on. `calls` is how its
+    /// turns write their calls.
+    pub fn begin(
+        &self,
+        messages: &[Message],
+        tools: &[Value],
+        calls: CallFormat,
+    ) -> Result<Transcript<'_>, ChatError> {
+        Transcript::new(self, messages, tools, calls)
     }
 
     /// A task's prompt and how the expert solved it, laid out as a rollout would be, in which
@@ -135,7 +146,11 @@ impl Chat {
                     results: turn.results.len(),
                 });
             }
-            transcript.push_expert_turn(&turn.reasoning, &turn.calls, "")?;
+            transcript.push_expert_turn(&turn.reasoning, &turn.calls, &turn.content)?;
+            if let Some(reply) = &turn.reply {
+                transcript.push_user(reply)?;
+                continue;
+            }
             let results: &[String] = if observations { &turn.results } else { &[] };
             transcript.push_observations(results)?;
         }

@@ -24,6 +24,7 @@ impl Chat {
                 reasoning: joined([reasoning, text]),
                 calls: turn.calls.clone(),
                 results: results.collect(),
+                ..TraceTurn::default()
             }
         });
         (!answer.is_empty()).then(|| Trace {

@@ -62,6 +62,7 @@ mod tests {
                 arguments: serde_json::from_str(r#"{"of": "x"}"#).expect("an object"),
             }],
             results: vec!["seven".to_owned()],
+            ..TraceTurn::default()
         });
         trace
     }

@@ -1,7 +1,7 @@
 //! An episode as it grows, token by token. What was sampled is kept as sampled; only what
 //! follows it is printed and tokenised. Nothing here executes a call.
 
-use episode::{Author, ParseFailure, Part, Segment, Task, ToolCall};
+use episode::{Author, CallFormat, Message, ParseFailure, Part, Segment, ToolCall};
 use serde_json::{Value, json};
 
 use crate::chat::message_value;
@@ -39,6 +39,8 @@ pub struct Transcript<'a> {
     /// What `thinking = "strip"` prints again; empty otherwise.
     history: Vec<Value>,
     tools: Vec<Value>,
+    /// How turns write their calls.
+    calls: CallFormat,
 }
 
 /// What was pushed last.
@@ -52,21 +54,18 @@ enum Last {
 }
 
 impl<'a> Transcript<'a> {
-    pub(crate) fn new(chat: &'a Chat, task: &Task) -> Result<Self, ChatError> {
-        let text = chat.render(
-            &task.messages,
-            &task.tools,
-            true,
-            chat.config.enable_thinking,
-        )?;
+    pub(crate) fn new(
+        chat: &'a Chat,
+        messages: &[Message],
+        tools: &[Value],
+        calls: CallFormat,
+    ) -> Result<Self, ChatError> {
+        let text = chat.render(messages, tools, true, chat.config.enable_thinking)?;
         let mut prompt = Segment::default();
         prompt.extend(&chat.encode(&text)?, Author::Template, Part::Context);
         let (history, tools) = match chat.config.thinking {
             Thinking::Keep => (Vec::new(), Vec::new()),
-            Thinking::Strip => (
-                task.messages.iter().map(message_value).collect(),
-                task.tools.clone(),
-            ),
+            Thinking::Strip => (messages.iter().map(message_value).collect(), tools.to_vec()),
         };
         Ok(Self {
             chat,
@@ -75,6 +74,7 @@ impl<'a> Transcript<'a> {
             last: Last::User,
             history,
             tools,
+            calls,
         })
     }
 }
@@ -111,7 +111,11 @@ impl Transcript<'_> {
         let said = &tokens[..tokens.len() - usize::from(stop.is_some())];
 
         let bytes = tokenizer.concat(said);
-        let reading = turn::read(&bytes, self.chat.layout.opens_thinking, cut_off);
+        let thinking = self.chat.layout.opens_thinking;
+        let reading = match self.calls {
+            CallFormat::Tagged => turn::read(&bytes, thinking, cut_off),
+            CallFormat::Python => turn::read_list(&bytes, thinking),
+        };
         let lengths = said.iter().map(|&token| tokenizer.bytes(token).len());
         let mut parts = reading.parts_of_tokens(lengths);
         parts.extend(stop.map(|_| reading.stop_part()));

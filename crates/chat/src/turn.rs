@@ -56,6 +56,14 @@ pub(crate) fn read(bytes: &[u8], thinking: bool, cut_off: bool) -> Reading {
     reading
 }
 
+/// Reads the bytes of a turn that writes its calls as a Python list which is all of its answer.
+pub(crate) fn read_list(bytes: &[u8], thinking: bool) -> Reading {
+    let mut reading = read(bytes, thinking, false);
+    reading.calls.clear();
+    reading.failures.clear();
+    reading
+}
+
 impl Reading {
     /// The part of each token: that of its first byte. `lengths` are the tokens' bytes.
     pub(crate) fn parts_of_tokens(&self, lengths: impl Iterator<Item = usize>) -> Vec<Part> {

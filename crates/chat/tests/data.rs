@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chat::{Chat, Config};
-use episode::{Message, Part, Role, Task, ToolCall, Trace, TraceTurn};
+use episode::{CallFormat, Message, Part, Role, Task, ToolCall, Trace, TraceTurn};
 use serde_json::{Value, json};
 
 #[expect(
@@ -106,6 +106,7 @@ fn data_what_follows_a_turn_does_not_depend_on_what_precedes_it() {
                     messages: vec![Message::new(Role::User, "q")],
                     tools: Vec::new(),
                     answer: None,
+                    calls: CallFormat::Tagged,
                 };
                 let mut transcript = chat.transcript(&task).unwrap();
                 let sampled = chat.encode("SAMPLED").unwrap();
@@ -166,6 +167,7 @@ fn trace_of(row: &Value) -> Option<(Task, Trace, Vec<Message>)> {
                     reasoning: message.reasoning_content.clone()?,
                     calls: message.tool_calls.clone(),
                     results: Vec::new(),
+                    ..TraceTurn::default()
                 });
             }
             Role::Tool => turns.last_mut()?.results.push(message.content.clone()),
@@ -178,6 +180,7 @@ fn trace_of(row: &Value) -> Option<(Task, Trace, Vec<Message>)> {
         messages: said[..prompt].to_vec(),
         tools: list(&row["tools"]).to_vec(),
         answer: None,
+        calls: CallFormat::Tagged,
     };
     let trace = Trace {
         turns,

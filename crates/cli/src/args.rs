@@ -2,6 +2,7 @@
 //! runs in the order in which they stand here.
 
 mod bench;
+mod eval;
 pub(crate) mod study;
 mod trace;
 
@@ -13,9 +14,10 @@ use clap_complete::Shell;
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
 };
+pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
-    TraceBuild, TraceCheck, TraceCommand, TraceShow, TraceSource, TraceSubject,
+    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource, TraceSubject,
 };
 use crate::config::Preset;
 
@@ -99,85 +101,6 @@ pub(crate) struct Train {
     /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// Whose tasks are rolled out by whom.
-#[derive(Debug, Args)]
-pub(crate) struct Subject {
-    /// What kind of tasks they are
-    #[arg(long)]
-    pub(crate) suite: SuiteName,
-    /// The tasks, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
-    /// A model folder whose model plays, or an adapter's
-    #[arg(long, value_name = "DIR", required_unless_present = "policy")]
-    pub(crate) model: Option<PathBuf>,
-    /// Who plays instead: `replay:FILE`, expert traces, without limits on turns and tokens
-    #[arg(long, value_name = "POLICY", conflicts_with = "model", value_parser = parse_policy)]
-    pub(crate) policy: Option<PathBuf>,
-    /// A replay's tokenizer and chat template [default: pact's own]
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
-    pub(crate) tokenizer: Option<PathBuf>,
-    /// Only the first N tasks
-    #[arg(long, value_name = "N")]
-    pub(crate) limit: Option<usize>,
-    /// Sample as the config says, rather than take the likeliest token always
-    #[arg(long)]
-    pub(crate) sampled: bool,
-    /// A config for limits, sampling, seed and tools
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Change one key of the config
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-fn parse_policy(text: &str) -> Result<PathBuf, String> {
-    match text.split_once(':') {
-        Some(("replay", file)) if !file.is_empty() => Ok(file.into()),
-        _ => Err("expected `replay:FILE`".to_owned()),
-    }
-}
-
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  pact eval --suite world --data tasks.jsonl --policy replay:traces.jsonl --json
-  pact eval --suite world --data tasks.jsonl --model model --limit 2 --set rollout.max-turn-tokens=8
-  pact eval --suite ftrl --data tasks.jsonl --policy replay:traces.jsonl --gate solve-r=100")]
-pub(crate) struct Eval {
-    #[command(flatten)]
-    pub(crate) subject: Subject,
-    /// End with exit code 3 if this metric's percentage is lower
-    #[arg(long, value_name = "METRIC=PERCENT", value_parser = parse_gate)]
-    pub(crate) gate: Vec<(String, f64)>,
-    /// Print the outcome as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-fn parse_gate(text: &str) -> Result<(String, f64), String> {
-    let gate = text.split_once('=').and_then(|(metric, percent)| {
-        let percent = percent.parse().ok()?;
-        Some((metric.to_owned(), percent))
-    });
-    gate.ok_or_else(|| "expected METRIC=PERCENT, as in `solve-f1=90`".to_owned())
-}
-
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  pact rollout --suite world --data tasks.jsonl --policy replay:traces.jsonl --out episodes.jsonl")]
-pub(crate) struct Rollout {
-    #[command(flatten)]
-    pub(crate) subject: Subject,
-    /// Episodes of each task
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) samples: usize,
-    /// Write here rather than to the standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -449,13 +372,4 @@ pub(crate) struct ConfigFile {
     /// Change one key of it
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
-}
-
-/// A kind of tasks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SuiteName {
-    /// The built-in tool world; its tools are native
-    World,
-    /// FTRL's rows; their tools are Python programs
-    Ftrl,
 }

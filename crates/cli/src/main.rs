@@ -3,10 +3,13 @@
 
 mod args;
 mod clock;
+mod columns;
 mod commands;
 mod config;
 mod config_file;
+mod endpoint;
 mod engine;
+mod eval_folder;
 mod exit;
 mod explain;
 mod interrupt;

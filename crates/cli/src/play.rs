@@ -1,14 +1,20 @@
-//! A rollout of tasks from a file, for `eval` and `rollout`: a model plays, or expert traces.
+//! A rollout of a suite's tasks, for `eval` and `rollout`: a model plays, or expert traces.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use chat::Chat;
-use env::{Suite, load_traces};
-use episode::{EvaluationMode, Group, Seed, Task};
+use env::{Stage, Suite, load_traces};
+use episode::{Episode, EvaluationMode, Group, Seed, Task};
 use rollout::{ScriptedPolicy, Setting, Start};
+use serde_json::{Map, Value, json};
 
 use crate::args::Subject;
+use crate::config::RunConfig;
+use crate::eval_folder::EvalFolder;
+use crate::exit::UsageError;
 use crate::policies::Policy;
 use crate::terminal::Progress;
 use crate::{clock, config_file, engine, prompts, suites, tokenizer};
@@ -17,21 +23,34 @@ use crate::{clock, config_file, engine, prompts, suites, tokenizer};
 pub(crate) struct Played {
     pub(crate) suite: Arc<dyn Suite>,
     pub(crate) mode: EvaluationMode,
+    /// Of the tasks whose scores count, in their order.
     pub(crate) groups: Vec<Group>,
     /// In whose tokens the episodes are.
     pub(crate) chat: Chat,
+    /// Where the episodes are kept.
+    pub(crate) folder: Option<EvalFolder>,
 }
 
-/// Rolls out `samples` episodes of each task that the command line names.
-pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
-    let config = config_file::read(subject.config.as_deref(), &subject.set)?;
+/// Rolls out `samples` episodes of each task that the command line names. With `folder`, episodes
+/// that it has are not played again, and the others are kept there as they end.
+pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> Result<Played> {
+    let mut config = config_file::read(subject.config.as_deref(), &subject.set)?;
+    if let Some(concurrency) = subject.concurrency {
+        config.rollout.concurrency = concurrency;
+    }
     let suite = suites::open_file(subject.suite, &subject.data, &config.python)?;
-    let tasks = suites::first(&*suite, subject.limit.unwrap_or(0));
     let mode = match subject.sampled {
         true => EvaluationMode::Sampled,
         false => EvaluationMode::Greedy,
     };
-    let seed = Seed(config.seed).named("evaluation");
+    let folder = folder.map(|path| EvalFolder::open(path, &asked(subject, &config, samples)));
+    let mut game = Game {
+        suite: &*suite,
+        stages: chosen(&*suite, subject)?,
+        samples,
+        seed: Seed(config.seed).named("evaluation"),
+        folder: folder.transpose()?,
+    };
     let (groups, chat) = if let Some(folder) = &subject.model {
         engine::start(&config.engine)?;
         let policy = Policy::load(folder, &config.model, config.chat)?;
@@ -39,59 +58,164 @@ pub(crate) fn play(subject: &Subject, samples: usize) -> Result<Played> {
         if mode == EvaluationMode::Greedy {
             limits.temperature = 0.0;
         }
-        prompts::check(&policy.chat, &tasks, limits.max_prompt_tokens)?;
+        prompts::check(&policy.chat, &game.tasks(), limits.max_prompt_tokens)?;
         eprintln!("{}", engine::chosen(&policy.model));
         let stops = policy.chat.stop_tokens();
         let cache = engine::cache_limit(&config.engine);
         let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;
-        let chat = &policy.chat;
-        let groups = roll_out(&mut player, chat, &*suite, &limits, &tasks, samples, seed)?;
+        let groups = game.play(&mut player, &policy.chat, &limits)?;
         (groups, policy.chat)
     } else {
         let file = subject.policy.as_ref().expect("a model or a policy plays");
         let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
         let traces = load_traces(file, suite.tasks())?;
         let mut player = ScriptedPolicy::replay(&chat, suite.tasks(), &traces)?;
-        let limits = without_limits(config.rollout);
-        let groups = roll_out(&mut player, &chat, &*suite, &limits, &tasks, samples, seed)?;
+        let groups = game.play(&mut player, &chat, &without_limits(config.rollout))?;
         (groups, chat)
     };
+    let folder = game.folder;
     Ok(Played {
         suite,
         mode,
         groups,
         chat,
+        folder,
     })
 }
 
-fn roll_out(
-    policy: &mut dyn rollout::Policy,
-    chat: &Chat,
-    suite: &dyn Suite,
-    config: &rollout::Config,
-    tasks: &[&Task],
+/// Who plays what, apart from the policy.
+struct Game<'a> {
+    suite: &'a dyn Suite,
+    /// Each with its tasks.
+    stages: Vec<(Stage, Vec<&'a Task>)>,
     samples: usize,
     seed: Seed,
-) -> Result<Vec<Group>> {
-    let clock = clock::start();
-    let setting = Setting {
-        chat,
-        suite,
-        config,
-        clock: &*clock,
+    folder: Option<EvalFolder>,
+}
+
+impl Game<'_> {
+    /// The tasks whose scores count.
+    fn tasks(&self) -> Vec<&Task> {
+        let scored = self.stages.iter().filter(|(stage, _)| stage.scored);
+        scored.flat_map(|(_, tasks)| tasks).copied().collect()
+    }
+
+    /// Plays what the folder does not have, stage by stage.
+    fn play(
+        &mut self,
+        policy: &mut dyn rollout::Policy,
+        chat: &Chat,
+        limits: &rollout::Config,
+    ) -> Result<Vec<Group>> {
+        let clock = clock::start();
+        let setting = Setting {
+            chat,
+            suite: self.suite,
+            config: limits,
+            clock: &*clock,
+        };
+        let samples = |stage: &Stage| if stage.scored { self.samples } else { 1 };
+        let episodes = self
+            .stages
+            .iter()
+            .map(|(stage, tasks)| tasks.len() * samples(stage));
+        let progress = Progress::new(episodes.sum::<usize>() as u64, "episodes");
+        let mut scored = Vec::new();
+        for (stage, tasks) in &self.stages {
+            let samples = samples(stage);
+            let mut groups = HashMap::new();
+            if let Some(folder) = &mut self.folder {
+                let kept = tasks
+                    .iter()
+                    .filter_map(|task| folder.take(&task.id, samples));
+                groups.extend(kept.map(|group| (group.task.clone(), group)));
+            }
+            (0..groups.len() * samples).for_each(|_| progress.advance());
+            let starts = tasks.iter().filter(|task| !groups.contains_key(&task.id));
+            let starts: Vec<Start<'_>> = starts.copied().map(Start::of).collect();
+            let mut unkept = Ok(());
+            let mut on_episode = |episode: &Episode| {
+                progress.advance();
+                if let (Some(folder), Ok(())) = (&mut self.folder, &unkept) {
+                    unkept = folder.keep(episode);
+                }
+            };
+            let seed = self.seed;
+            let played = rollout::run(policy, &setting, &starts, samples, seed, &mut on_episode)?;
+            unkept?;
+            groups.extend(played.into_iter().map(|group| (group.task.clone(), group)));
+            if stage.scored {
+                let in_order = tasks.iter().filter_map(|task| groups.remove(&task.id));
+                scored.extend(in_order);
+            }
+        }
+        Ok(scored)
+    }
+}
+
+/// The suite's stages with the tasks that the command line names: of those whose scores count
+/// the first, or every `n`th; of those that prepare them all.
+fn chosen<'a>(suite: &'a dyn Suite, subject: &Subject) -> Result<Vec<(Stage, Vec<&'a Task>)>> {
+    let limit = subject.limit.unwrap_or(usize::MAX);
+    let (mut seen, mut stages) = (0, Vec::new());
+    for stage in suite.stages() {
+        let tasks = suite.tasks()[stage.tasks.clone()].iter();
+        let tasks: Vec<&Task> = match stage.scored {
+            false => tasks.collect(),
+            true => tasks
+                .filter(|_| {
+                    let place = seen;
+                    seen += 1;
+                    let shard = subject.shard.unwrap_or_default();
+                    place < limit && place % shard.of == shard.number
+                })
+                .collect(),
+        };
+        stages.push((stage, tasks));
+    }
+    let scored = stages.iter().filter(|(stage, _)| stage.scored);
+    if scored.map(|(_, tasks)| tasks.len()).sum::<usize>() == 0 {
+        let message = format!(
+            "no task is left of the {seen} in `{}`\nhint: `--limit` and `--shard` choose among them",
+            subject.data.display()
+        );
+        return Err(UsageError(message).into());
+    }
+    Ok(stages)
+}
+
+/// All that decides what an evaluation finds.
+fn asked(subject: &Subject, config: &RunConfig, samples: usize) -> Map<String, Value> {
+    let player = match (&subject.model, &subject.policy) {
+        (Some(model), _) => format!("model {}", model.display()),
+        (None, Some(file)) => format!("replay of {}", file.display()),
+        (None, None) => unreachable!("a model or a policy plays"),
     };
-    let progress = Progress::new((tasks.len() * samples) as u64, "episodes");
-    let starts: Vec<Start<'_>> = tasks.iter().copied().map(Start::of).collect();
-    let groups = rollout::run(policy, &setting, &starts, samples, seed, &mut |_| {
-        progress.advance();
-    })?;
-    Ok(groups)
+    let rollout = rollout::Config {
+        concurrency: 1,
+        tool_threads: 1,
+        ..config.rollout
+    };
+    let mut object = Map::new();
+    let mut tell = |key: &str, value: Value| object.insert(key.to_owned(), value);
+    tell("suite", json!(subject.suite));
+    tell("data", json!(subject.data));
+    tell("player", json!(player));
+    tell("sampled", json!(subject.sampled));
+    tell("samples", json!(samples));
+    tell("limit", json!(subject.limit));
+    tell("shard", json!(subject.shard.map(|shard| shard.to_string())));
+    tell("seed", json!(config.seed));
+    tell("rollout", json!(rollout));
+    tell("chat", json!(config.chat));
+    tell("python", json!(config.python));
+    object
 }
 
 /// An expert's traces are played as long as they are.
 fn without_limits(config: rollout::Config) -> rollout::Config {
     rollout::Config {
-        max_turns: usize::MAX,
+        max_turns: Some(usize::MAX),
         max_turn_tokens: usize::MAX,
         max_prompt_tokens: usize::MAX,
         max_tokens: usize::MAX,

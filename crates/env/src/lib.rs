@@ -6,6 +6,8 @@ mod error;
 pub mod ftrl;
 mod jsonl;
 mod metrics;
+mod protocol;
+pub mod own;
 mod python;
 pub mod reward;
 mod trace;
@@ -14,10 +16,13 @@ pub mod world;
 pub use error::EnvError;
 pub use jsonl::LineProblem;
 pub use metrics::{UnsolvedSet, verify};
+pub use protocol::{Protocol, Stage, UnreadCalls};
 pub use python::PythonConfig;
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
-use episode::{Observation, Score, Task, ToolCall};
+use std::borrow::Cow;
+
+use episode::{Message, Observation, Score, StopReason, Task, ToolCall, Turn};
 
 /// A set of tasks of one kind, with the means to act on them.
 pub trait Suite: Send + Sync {
@@ -27,20 +32,53 @@ pub trait Suite: Send + Sync {
     fn tasks(&self) -> &[Task];
     /// A fresh environment for one episode of a task of this suite.
     fn open(&self, task: &Task) -> Box<dyn Environment>;
+    /// What an episode of the task begins with now. Not always the task's own messages: what an
+    /// agent remembers of earlier episodes may be among them.
+    fn prompt<'t>(&self, task: &'t Task) -> Cow<'t, [Message]> {
+        Cow::Borrowed(&task.messages)
+    }
     /// What an episode of the task has to solve, none of it solved; `None` for a suite whose
     /// tasks have no sub-answers.
     fn unsolved(&self, _task: &Task) -> Option<UnsolvedSet> {
         None
     }
+    /// The tasks in the order in which they may be played: those of a stage begin when all
+    /// before them are over.
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage {
+            tasks: 0..self.tasks().len(),
+            scored: true,
+        }]
+    }
+    /// The metric by which its authors rank; an episode whose value is 1 has passed.
+    fn headline(&self) -> &'static str {
+        "solve-f1"
+    }
+    /// The rules that its authors set for an episode.
+    fn protocol(&self) -> Protocol {
+        Protocol::default()
+    }
     /// Whether calls return at once, so that a rollout need not hand them to another thread.
     fn is_instant(&self) -> bool;
 }
 
-/// One episode's world. `call` may block; it never fails: whatever goes wrong is a text
-/// that the agent reads.
+/// One episode's world. Its methods may block; none fails: whatever goes wrong is a text
+/// that the agent reads, or a score.
 pub trait Environment: Send {
     /// Runs one call of the agent.
     fn call(&mut self, call: &ToolCall) -> Observation;
+    /// Hears a turn that called nothing: the agent has answered. Returns what the user says
+    /// next, or nothing where the episode is over.
+    fn answer(&mut self, _turn: &Turn) -> Option<String> {
+        None
+    }
+    /// Whether the environment has ended the episode. Read after the calls of a turn.
+    fn is_over(&self) -> bool {
+        false
+    }
+    /// The episode is over, for whatever reason, and these were the policy's turns: what is to
+    /// outlive it is kept now. Comes once, before the score is read for good.
+    fn close(&mut self, _stop: StopReason, _turns: &[Turn]) {}
     /// The score of the episode so far: reward and metrics.
     fn score(&self) -> Score;
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use env::ftrl::{FtrlOptions, FtrlSuite, check_file};
 use env::{EnvError, PythonConfig, Suite, load_traces, replay, write_traces};
-use episode::{Message, Role, Task};
+use episode::{CallFormat, Message, Role, Task};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -290,6 +290,7 @@ fn task(id: &str, prompt: &str) -> Task {
         messages: vec![Message::new(Role::User, prompt)],
         tools: vec![json!({"type": "function", "function": {"name": "city"}})],
         answer: None,
+        calls: CallFormat::Tagged,
     }
 }
 

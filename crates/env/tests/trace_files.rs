@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use env::{load_traces, write_traces};
-use episode::{Message, Role, Task, ToolCall, Trace, TraceTurn};
+use episode::{CallFormat, Message, Role, Task, ToolCall, Trace, TraceTurn};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -15,6 +15,7 @@ fn tasks() -> [Task; 2] {
         messages: vec![Message::new(Role::User, "Question")],
         tools: vec![json!({"type": "function", "function": {"name": "city"}})],
         answer: Some("Ulm".to_owned()),
+        calls: CallFormat::Tagged,
     })
 }
 
@@ -66,6 +67,7 @@ fn what_is_written_is_read_back_with_where_it_came_from_and_whether_it_was_verif
             reasoning: "Where?".to_owned(),
             calls: vec![city("Ann"), city("Bea")],
             results: vec!["Ulm".to_owned(), "Bonn".to_owned()],
+            ..TraceTurn::default()
         }],
         answer_reasoning: "There.".to_owned(),
         answer: Some("Ulm".to_owned()),
@@ -93,11 +95,13 @@ fn a_chats_messages_are_a_trace() {
                 reasoning: "Both.".to_owned(),
                 calls: vec![city("Ann"), city("Bea")],
                 results: vec!["Ulm".to_owned(), "Bonn".to_owned()],
+                ..TraceTurn::default()
             },
             TraceTurn {
                 reasoning: String::new(),
                 calls: vec![city("Cem")],
                 results: vec!["Trier".to_owned()],
+                ..TraceTurn::default()
             },
         ],
         answer_reasoning: "So.".to_owned(),

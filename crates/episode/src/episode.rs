@@ -109,7 +109,7 @@ pub struct Observation {
 }
 
 /// One turn of the policy and what came back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
     /// Which segment of the episode the sampled tokens lie in.
     pub segment: usize,
@@ -127,8 +127,12 @@ pub struct Turn {
     pub calls: Vec<ToolCall>,
     /// What looked like a call and could not be read.
     pub failures: Vec<ParseFailure>,
-    /// One for each call, in order; a parse failure adds one that says so.
+    /// One for each call, in order; a parse failure adds one that says so, where the agent is
+    /// told.
     pub observations: Vec<Observation>,
+    /// What the user said next, where the turn was an answer and did not end the episode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
 }
 
 /// Every way in which an episode can end.
@@ -137,7 +141,9 @@ pub struct Turn {
 pub enum StopReason {
     /// A turn without a call: the policy gave its answer.
     Answered,
-    /// The last allowed turn still called tools.
+    /// The environment has ended it: a tool that closes the case, a server that is done.
+    Ended,
+    /// The last turn allowed after a message of the user still called tools.
     TurnLimit,
     /// A turn used up its tokens before it ended.
     TurnTokenLimit,

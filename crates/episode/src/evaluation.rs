@@ -45,7 +45,15 @@ impl Evaluation {
     /// the tasks. A metric that an episode lacks counts there as 0. Groups without an episode
     /// are left out.
     pub fn of(step: u64, mode: EvaluationMode, groups: &[Group]) -> Self {
-        let tasks: Vec<_> = groups.iter().filter_map(TaskResult::of).collect();
+        Self::of_tasks(
+            step,
+            mode,
+            groups.iter().filter_map(TaskResult::of).collect(),
+        )
+    }
+
+    /// Means over tasks.
+    pub fn of_tasks(step: u64, mode: EvaluationMode, tasks: Vec<TaskResult>) -> Self {
         let metrics = means(tasks.iter().map(|task| &task.metrics));
         Self {
             step,

@@ -11,4 +11,4 @@ pub use episode::{
 };
 pub use evaluation::{Evaluation, EvaluationMode, TaskResult};
 pub use seed::Seed;
-pub use task::{Message, Role, Task, ToolCall, Trace, TraceTurn};
+pub use task::{CallFormat, Message, Role, Task, ToolCall, Trace, TraceTurn};

@@ -68,6 +68,21 @@ pub struct Task {
     pub tools: Vec<Value>,
     /// The expected final answer, where the suite has one.
     pub answer: Option<String>,
+    /// How the prompt asks for calls to be written.
+    #[serde(default)]
+    pub calls: CallFormat,
+}
+
+/// How a turn writes its calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallFormat {
+    /// As the chat template prints them: JSON between `<tool_call>` tags.
+    #[default]
+    Tagged,
+    /// As a Python list that is all of the answer: `[f(a=1), g()]`. A turn whose answer is no
+    /// such list calls nothing.
+    Python,
 }
 
 /// An expert's worked solution of one task (method.md's z): turns of reasoning, calls and
@@ -93,14 +108,23 @@ pub struct Trace {
     pub answer: Option<String>,
 }
 
-/// One turn of a trace: reasoning, then calls, then what the tools returned.
+/// One turn of a trace: reasoning, then calls, then what the tools returned; or reasoning, then
+/// an answer, then what the user said next.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TraceTurn {
     /// Without its tags; empty for none.
     #[serde(default)]
     pub reasoning: String,
-    /// What the expert called.
+    /// What the expert called; empty in a turn that answers a user who goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<ToolCall>,
     /// One text for each call, in the order of `calls`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub results: Vec<String>,
+    /// What a turn without calls says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
+    /// What the user says after a turn without calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
 }

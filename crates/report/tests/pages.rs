@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use episode::{
-    Author, Episode, Evaluation, EvaluationMode, Group, Message, Observation, ParseFailure, Part,
-    Role, Score, Seed, Segment, StopReason, Task, ToolCall, Trace, TraceTurn, Turn,
+    Author, CallFormat, Episode, Evaluation, EvaluationMode, Group, Message, Observation,
+    ParseFailure, Part, Role, Score, Seed, Segment, StopReason, Task, ToolCall, Trace, TraceTurn,
+    Turn,
 };
 use report::{
     Breakdown, ReportError, RunFolder, SOLVE_METRICS, episode_text, run_summary, table, trace_text,
@@ -35,6 +36,7 @@ fn turn(segment: usize, before: &Segment, text: &str) -> Turn {
         calls: vec![],
         failures: vec![],
         observations: vec![],
+        reply: None,
     }
 }
 
@@ -285,6 +287,7 @@ fn trace() -> (Task, Trace) {
         ],
         tools: vec![],
         answer: None,
+        calls: CallFormat::Tagged,
     };
     let call = |name: &str| ToolCall {
         name: name.into(),
@@ -294,6 +297,7 @@ fn trace() -> (Task, Trace) {
         reasoning: String::new(),
         calls: calls.iter().map(|name| call(name)).collect(),
         results: results.iter().map(|&text| text.into()).collect(),
+        ..TraceTurn::default()
     };
     let trace = Trace {
         task: "w-7".into(),

@@ -1,5 +1,6 @@
 //! How episodes are rolled out: how many, how long, how they are sampled.
 
+use env::{Protocol, UnreadCalls};
 use serde::{Deserialize, Serialize};
 
 /// Limits, widths and sampling of a rollout.
@@ -9,8 +10,16 @@ pub struct Config {
     /// Episodes sampled for each task of a training step. Advantages compare them, so 1
     /// teaches nothing; time grows in proportion, less what the shared prompt saves.
     pub group_size: usize,
-    /// Turns of the policy in an episode. The last one's calls are still executed.
-    pub max_turns: usize,
+    /// Turns of the policy after each message of the user; there is one message in most suites.
+    /// The last turn's calls are still executed. Not set: as the suite's authors have it, and
+    /// 10 where they do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_turns: Option<usize>,
+    /// What becomes of a call that cannot be read: `tell` the agent what was wrong with it, or
+    /// `drop` it silently, which makes a turn without another call an answer. Not set: as the
+    /// suite's authors have it, and `tell` where they do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_calls: Option<UnreadCalls>,
     /// Tokens sampled in one turn. A turn cut here ends its episode, and its calls are not
     /// executed.
     pub max_turn_tokens: usize,
@@ -45,7 +54,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             group_size: 16,
-            max_turns: 10,
+            max_turns: None,
+            unread_calls: None,
             max_turn_tokens: 2048,
             max_prompt_tokens: 7000,
             max_tokens: 30_000,
@@ -56,6 +66,24 @@ impl Default for Config {
             top_p: 1.0,
             top_k: 0,
             min_p: 0.0,
+        }
+    }
+}
+
+/// A config with the suite's rules where it sets none of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) max_turns: usize,
+    pub(crate) unread_calls: UnreadCalls,
+}
+
+impl<'a> Rules<'a> {
+    pub(crate) fn new(config: &'a Config, protocol: Protocol) -> Self {
+        Self {
+            config,
+            max_turns: config.max_turns.unwrap_or(protocol.max_turns),
+            unread_calls: config.unread_calls.unwrap_or(protocol.unread_calls),
         }
     }
 }
@@ -79,7 +107,7 @@ impl Config {
         let count = |field, value: usize| (field, value as f64, value > 0, "1 or more");
         let fields = [
             count("group-size", self.group_size),
-            count("max-turns", self.max_turns),
+            count("max-turns", self.max_turns.unwrap_or(1)),
             count("max-turn-tokens", self.max_turn_tokens),
             count("max-prompt-tokens", self.max_prompt_tokens),
             count("max-tokens", self.max_tokens),
@@ -130,7 +158,7 @@ mod tests {
         let config: Config = toml::from_str("").expect("an empty table is a config");
         assert_eq!(config, Config::default());
         assert_eq!(config.check(), Ok(()));
-        assert_eq!((config.group_size, config.max_turns), (16, 10));
+        assert_eq!(config.group_size, 16);
         assert_eq!(
             (config.max_prompt_tokens, config.max_tokens),
             (7000, 30_000)

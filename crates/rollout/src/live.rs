@@ -5,11 +5,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use chat::{ChatError, Transcript};
-use env::Environment;
-use episode::{Episode, Observation, Seed, StopReason, Task, ToolCall, TraceTurn, Turn};
+use env::{Environment, UnreadCalls};
+use episode::{
+    Episode, Message, Observation, Role, Score, Seed, StopReason, Task, ToolCall, TraceTurn, Turn,
+};
 
+use crate::config::Rules;
 use crate::messages;
-use crate::{Config, SampledTurn, Start, TurnEnd, TurnRequest};
+use crate::tools::Act;
+use crate::{SampledTurn, Start, TurnEnd, TurnRequest};
 
 /// An episode that is not over yet.
 pub(crate) struct Live<'a> {
@@ -23,7 +27,11 @@ pub(crate) struct Live<'a> {
     seed: Seed,
     started: Duration,
     transcript: Transcript<'a>,
+    /// What the transcript says, as messages.
+    messages: Vec<Message>,
     turns: Vec<Turn>,
+    /// How many of the turns came before the user's last message.
+    turns_before: usize,
     waiting_for: WaitingFor,
 }
 
@@ -38,14 +46,15 @@ enum WaitingFor {
         environment: Box<dyn Environment>,
         max_tokens: usize,
     },
-    /// The tools, which have the environment.
-    Tools,
+    /// The environment, which acts.
+    Environment,
 }
 
 /// What a sampled turn leads to.
 pub(crate) enum Next {
-    /// Its calls are executed; there may be none, when none could be read.
-    Act(Box<dyn Environment>, Vec<ToolCall>),
+    /// Its calls are executed, of which there may be none, when none could be read; or its
+    /// answer is heard.
+    Act(Box<dyn Environment>, Act),
     /// The episode is over.
     Stop(StopReason, Box<dyn Environment>),
 }
@@ -61,7 +70,12 @@ pub(crate) struct Place {
 }
 
 impl<'a> Live<'a> {
-    pub(crate) fn new(start: &Start<'a>, transcript: Transcript<'a>, place: Place) -> Self {
+    pub(crate) fn new(
+        start: &Start<'a>,
+        transcript: Transcript<'a>,
+        messages: Vec<Message>,
+        place: Place,
+    ) -> Self {
         let task = start.task;
         Self {
             task,
@@ -72,9 +86,11 @@ impl<'a> Live<'a> {
             seed: place.seed.named(&task.id).child(place.sample as u64),
             started: place.now,
             transcript,
+            messages,
             turns: Vec::new(),
+            turns_before: 0,
             waiting_for: if start.hint.is_empty() {
-                WaitingFor::Tools
+                WaitingFor::Environment
             } else {
                 WaitingFor::Hint
             },
@@ -105,6 +121,8 @@ impl<'a> Live<'a> {
                 .push_hint_turn(&turn.reasoning, &turn.calls)?;
             let results: Vec<String> = texts.by_ref().take(turn.calls.len()).collect();
             self.transcript.push_observations(&results)?;
+            self.messages.push(assistant("", &turn.calls));
+            self.messages.extend(results.into_iter().map(tool));
         }
         self.waiting_for = WaitingFor::Wave(environment);
         Ok(())
@@ -117,7 +135,7 @@ impl<'a> Live<'a> {
 
     /// Goes on with its wave.
     pub(crate) fn leave_its_wave(&mut self) -> Box<dyn Environment> {
-        match std::mem::replace(&mut self.waiting_for, WaitingFor::Tools) {
+        match std::mem::replace(&mut self.waiting_for, WaitingFor::Environment) {
             WaitingFor::Wave(environment) => environment,
             _ => panic!("a wave goes on when all of it waits"),
         }
@@ -127,9 +145,10 @@ impl<'a> Live<'a> {
     pub(crate) fn next_turn(
         &mut self,
         environment: Box<dyn Environment>,
-        config: &Config,
+        rules: &Rules<'_>,
         now: Duration,
     ) -> Result<TurnRequest<'_>, (StopReason, Box<dyn Environment>)> {
+        let config = rules.config;
         let left = config
             .max_tokens
             .saturating_sub(self.transcript.context().len());
@@ -137,11 +156,11 @@ impl<'a> Live<'a> {
         let stop =
             if first && (left == 0 || self.transcript.prompt_tokens() > config.max_prompt_tokens) {
                 Some(StopReason::PromptTooLong)
-            } else if self.turns.len() >= config.max_turns {
+            } else if self.turns.len() - self.turns_before >= rules.max_turns {
                 Some(StopReason::TurnLimit)
             } else if left == 0 {
                 Some(StopReason::TokenLimit)
-            } else if self.is_out_of_time(config, now) {
+            } else if self.is_out_of_time(rules, now) {
                 Some(StopReason::TimeLimit)
             } else {
                 None
@@ -160,6 +179,9 @@ impl<'a> Live<'a> {
             sample: self.sample,
             turn: self.turns.len(),
             context: self.transcript.context(),
+            messages: &self.messages,
+            tools: &self.task.tools,
+            calls: self.task.calls,
             max_tokens,
             seed: self.seed.child(self.turns.len() as u64),
         })
@@ -169,7 +191,7 @@ impl<'a> Live<'a> {
     pub(crate) fn hear(
         &mut self,
         sampled: &SampledTurn,
-        config: &Config,
+        rules: &Rules<'_>,
     ) -> Result<Next, ChatError> {
         let (environment, max_tokens) = self.take_the_word();
         assert!(
@@ -183,9 +205,11 @@ impl<'a> Live<'a> {
         let parsed = self
             .transcript
             .push_turn(&sampled.tokens, &sampled.logprobs, cut_off)?;
-        let calls = parsed.calls.clone();
-        let answers = calls.is_empty() && parsed.failures.is_empty();
-        self.turns.push(Turn {
+        let is_read = parsed.failures.is_empty() || rules.unread_calls == UnreadCalls::Drop;
+        let answers = parsed.calls.is_empty() && is_read;
+        self.messages
+            .push(assistant(&parsed.content, &parsed.calls));
+        let turn = Turn {
             segment: parsed.segment,
             start: parsed.start,
             end: parsed.end,
@@ -194,15 +218,19 @@ impl<'a> Live<'a> {
             calls: parsed.calls,
             failures: parsed.failures,
             observations: Vec::new(),
-        });
-        Ok(if cut_off && max_tokens < config.max_turn_tokens {
+            reply: None,
+        };
+        let act = match answers {
+            true => Act::Hear(turn.clone()),
+            false => Act::Call(turn.calls.clone()),
+        };
+        self.turns.push(turn);
+        Ok(if cut_off && max_tokens < rules.config.max_turn_tokens {
             Next::Stop(StopReason::TokenLimit, environment)
         } else if cut_off {
             Next::Stop(StopReason::TurnTokenLimit, environment)
-        } else if answers {
-            Next::Stop(StopReason::Answered, environment)
         } else {
-            Next::Act(environment, calls)
+            Next::Act(environment, act)
         })
     }
 
@@ -210,28 +238,47 @@ impl<'a> Live<'a> {
     pub(crate) fn observe(
         &mut self,
         observations: Vec<Observation>,
-        config: &Config,
+        rules: &Rules<'_>,
     ) -> Result<(), ChatError> {
-        let is_last = self.turns.len() >= config.max_turns;
+        let is_last = self.turns.len() - self.turns_before >= rules.max_turns;
         let turn = self.turns.last_mut().expect("observations follow a turn");
         assert!(
             observations.len() == turn.calls.len(),
             "every call has one observation"
         );
         turn.observations = observations;
-        turn.observations
-            .extend(turn.failures.iter().map(messages::unread));
+        if rules.unread_calls == UnreadCalls::Tell {
+            let unread = turn.failures.iter().map(messages::unread);
+            turn.observations.extend(unread);
+        }
         // Nobody reads what follows the last turn.
         if is_last {
             return Ok(());
         }
         let texts: Vec<String> = turn.observations.iter().map(|o| o.text.clone()).collect();
-        self.transcript.push_observations(&texts)
+        self.transcript.push_observations(&texts)?;
+        self.messages.extend(texts.into_iter().map(tool));
+        Ok(())
+    }
+
+    /// Takes down what the user said to the last turn's answer.
+    pub(crate) fn take_reply(&mut self, reply: String) -> Result<(), ChatError> {
+        self.transcript.push_user(&reply)?;
+        self.messages.push(Message::new(Role::User, reply.clone()));
+        self.turns_before = self.turns.len();
+        let turn = self.turns.last_mut().expect("a reply follows a turn");
+        turn.reply = Some(reply);
+        Ok(())
+    }
+
+    /// Hands over the turns, for the environment to score.
+    pub(crate) fn take_turns(&mut self) -> Vec<Turn> {
+        std::mem::take(&mut self.turns)
     }
 
     /// Whether the policy has the word and the episode's time is over.
-    pub(crate) fn is_overdue(&self, config: &Config, now: Duration) -> bool {
-        matches!(self.waiting_for, WaitingFor::Policy { .. }) && self.is_out_of_time(config, now)
+    pub(crate) fn is_overdue(&self, rules: &Rules<'_>, now: Duration) -> bool {
+        matches!(self.waiting_for, WaitingFor::Policy { .. }) && self.is_out_of_time(rules, now)
     }
 
     /// Ends the turn under way, whose tokens are lost.
@@ -240,28 +287,31 @@ impl<'a> Live<'a> {
     }
 
     /// The episode as it ended.
-    pub(crate) fn finish(self, stop: StopReason, environment: &dyn Environment) -> Episode {
+    pub(crate) fn finish(self, stop: StopReason, turns: Vec<Turn>, score: Score) -> Episode {
         Episode {
             task: self.task.id.clone(),
             scenario: self.task.scenario.clone(),
             sample: self.sample,
             seed: self.seed,
             stop,
-            score: environment.score(),
+            score,
             prompt_tokens: self.transcript.prompt_tokens(),
             hint_turns: self.hint.len(),
-            turns: self.turns,
+            turns,
             segments: self.transcript.into_segments(),
         }
     }
 
-    fn is_out_of_time(&self, config: &Config, now: Duration) -> bool {
+    fn is_out_of_time(&self, rules: &Rules<'_>, now: Duration) -> bool {
         let elapsed = now.saturating_sub(self.started).as_secs_f64();
-        config.max_seconds.is_some_and(|limit| elapsed >= limit)
+        rules
+            .config
+            .max_seconds
+            .is_some_and(|limit| elapsed >= limit)
     }
 
     fn take_the_word(&mut self) -> (Box<dyn Environment>, usize) {
-        match std::mem::replace(&mut self.waiting_for, WaitingFor::Tools) {
+        match std::mem::replace(&mut self.waiting_for, WaitingFor::Environment) {
             WaitingFor::Policy {
                 environment,
                 max_tokens,
@@ -269,4 +319,15 @@ impl<'a> Live<'a> {
             _ => panic!("a policy ends only turns that it was asked for"),
         }
     }
+}
+
+fn assistant(content: &str, calls: &[ToolCall]) -> Message {
+    Message {
+        tool_calls: calls.to_vec(),
+        ..Message::new(Role::Assistant, content)
+    }
+}
+
+fn tool(text: String) -> Message {
+    Message::new(Role::Tool, text)
 }

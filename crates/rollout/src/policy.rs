@@ -1,6 +1,7 @@
 //! What acts: whoever continues a context with sampled tokens.
 
-use episode::Seed;
+use episode::{CallFormat, Message, Seed};
+use serde_json::Value;
 
 /// A turn that a policy is asked to sample.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +18,13 @@ pub struct TurnRequest<'a> {
     /// extends the earlier one's and what was sampled after it, except where the chat
     /// template rewrites history.
     pub context: &'a [u32],
+    /// The same as messages, for a policy that reads no tokens. What the policy said is without
+    /// its reasoning.
+    pub messages: &'a [Message],
+    /// The tools that may be called, as the task has them.
+    pub tools: &'a [Value],
+    /// How calls are to be written.
+    pub calls: CallFormat,
     /// The turn ends here at the latest.
     pub max_tokens: usize,
     /// All of the turn's randomness.

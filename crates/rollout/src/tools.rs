@@ -1,4 +1,4 @@
-//! Where calls are executed: at once, or on threads while other episodes decode.
+//! Where environments act: at once, or on threads while other episodes decode.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -6,13 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Scope;
 
 use env::Environment;
-use episode::{Observation, ToolCall};
+use episode::{Observation, Score, StopReason, ToolCall, Turn};
 
-/// Calls of one turn, with the environment that they act on.
+/// Something for an environment to do.
 pub(crate) struct Job {
     pub(crate) episode: usize,
     pub(crate) environment: Box<dyn Environment>,
-    pub(crate) calls: Vec<ToolCall>,
+    pub(crate) act: Act,
+}
+
+/// What an environment is asked for.
+pub(crate) enum Act {
+    /// To execute the calls of a turn.
+    Call(Vec<ToolCall>),
+    /// To hear an answer.
+    Hear(Turn),
+    /// To keep what outlives the episode, and score it.
+    Close(StopReason, Vec<Turn>),
 }
 
 /// What became of a job.
@@ -21,15 +31,30 @@ pub(crate) struct Outcome {
     pub(crate) result: Result<Acted, Panicked>,
 }
 
-/// The environment, back, and one observation for each call.
-pub(crate) struct Acted {
-    pub(crate) environment: Box<dyn Environment>,
-    pub(crate) observations: Vec<Observation>,
+/// What an environment has done.
+pub(crate) enum Acted {
+    /// One observation for each call.
+    Called {
+        environment: Box<dyn Environment>,
+        observations: Vec<Observation>,
+    },
+    /// What the user says next, or nothing.
+    Heard {
+        environment: Box<dyn Environment>,
+        reply: Option<String>,
+    },
+    /// The episode is over, and these were its turns.
+    Closed {
+        stop: StopReason,
+        turns: Vec<Turn>,
+        score: Score,
+    },
 }
 
 /// An environment broke its promise never to fail.
 pub(crate) struct Panicked {
-    pub(crate) tool: String,
+    /// What it was doing.
+    pub(crate) act: String,
     pub(crate) message: String,
 }
 
@@ -102,31 +127,50 @@ fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
     jobs.recv().ok()
 }
 
-/// Executes the calls in order. A panic is caught here, so that it is reported rather than
-/// waited for.
+/// Does a job. A panic is caught here, so that it is reported rather than waited for.
 fn execute(job: Job) -> Outcome {
     let Job {
         episode,
-        mut environment,
-        calls,
+        environment,
+        act,
     } = job;
-    let mut observations = Vec::with_capacity(calls.len());
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        for call in &calls {
-            observations.push(environment.call(call));
-        }
-    }));
-    let result = match result {
-        Ok(()) => Ok(Acted {
-            environment,
-            observations,
-        }),
-        Err(panic) => Err(Panicked {
-            tool: calls[observations.len()].name.clone(),
+    let mut doing = String::new();
+    let result = catch_unwind(AssertUnwindSafe(|| perform(environment, act, &mut doing)));
+    Outcome {
+        episode,
+        result: result.map_err(|panic| Panicked {
+            act: doing,
             message: message(&*panic),
         }),
-    };
-    Outcome { episode, result }
+    }
+}
+
+/// `doing` says what is under way.
+fn perform(mut environment: Box<dyn Environment>, act: Act, doing: &mut String) -> Acted {
+    match act {
+        Act::Call(calls) => {
+            let mut observations = Vec::with_capacity(calls.len());
+            for call in &calls {
+                *doing = format!("tool `{}`", call.name);
+                observations.push(environment.call(call));
+            }
+            Acted::Called {
+                environment,
+                observations,
+            }
+        }
+        Act::Hear(turn) => {
+            *doing = "the user".to_owned();
+            let reply = environment.answer(&turn);
+            Acted::Heard { environment, reply }
+        }
+        Act::Close(stop, turns) => {
+            *doing = "the scoring".to_owned();
+            environment.close(stop, &turns);
+            let score = environment.score();
+            Acted::Closed { stop, turns, score }
+        }
+    }
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> String {

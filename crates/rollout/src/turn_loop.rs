@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use chat::{Chat, ChatError};
 use env::{Environment, Suite};
-use episode::{Episode, Group, Seed, StopReason, Task, TraceTurn};
+use episode::{Episode, Group, Score, Seed, StopReason, Task, TraceTurn, Turn};
 
+use crate::config::Rules;
 use crate::live::{Live, Next, Place};
-use crate::tools::{Acted, Job, Outcome, Tools};
+use crate::tools::{Act, Acted, Job, Outcome, Tools};
 use crate::{Config, Policy, PolicyError};
 
 /// What stays the same from rollout to rollout.
@@ -59,16 +60,16 @@ pub enum RolloutError {
     /// The policy broke.
     #[error("the policy cannot go on: {0}")]
     Policy(#[from] PolicyError),
-    /// A tool broke its suite's promise that whatever goes wrong is an observation.
+    /// An environment broke its promise that whatever goes wrong is an observation.
     #[error(
-        "task `{task}`: tool `{tool}` panicked: {message}\n\
+        "task `{task}`: {act} panicked: {message}\n\
          hint: this is a mistake in the suite, not of the agent; please report it"
     )]
-    ToolPanicked {
+    EnvironmentPanicked {
         /// The task's id.
         task: String,
-        /// The tool's name, as the agent called it.
-        tool: String,
+        /// What the environment was doing: which tool it ran, as the agent called it.
+        act: String,
         /// The panic's.
         message: String,
     },
@@ -97,6 +98,7 @@ pub fn run(
         let turn_loop = TurnLoop {
             policy,
             setting,
+            rules: Rules::new(setting.config, setting.suite.protocol()),
             starts,
             samples,
             seed,
@@ -137,6 +139,7 @@ fn waves(tasks: usize, samples: usize, concurrency: usize) -> VecDeque<Range<usi
 struct TurnLoop<'a> {
     policy: &'a mut dyn Policy,
     setting: &'a Setting<'a>,
+    rules: Rules<'a>,
     starts: &'a [Start<'a>],
     samples: usize,
     seed: Seed,
@@ -144,7 +147,8 @@ struct TurnLoop<'a> {
     tools: Tools,
     waves: VecDeque<Range<usize>>,
     live: BTreeMap<usize, Live<'a>>,
-    /// How many of the live episodes wait for the policy; the others wait for tools.
+    /// How many of the live episodes wait for the policy; the others wait for their
+    /// environments.
     decoding: usize,
     ended: BTreeMap<usize, Episode>,
 }
@@ -176,7 +180,10 @@ impl TurnLoop<'_> {
     fn start(&mut self, wave: Range<usize>) -> Result<(), RolloutError> {
         let start = &self.starts[wave.start / self.samples];
         let task = start.task;
-        let prompt = self.setting.chat.transcript(task).map_err(in_task(task))?;
+        let messages = self.setting.suite.prompt(task);
+        let chat = self.setting.chat;
+        let prompt = chat.begin(&messages, &task.tools, task.calls);
+        let prompt = prompt.map_err(in_task(task))?;
         for number in wave.clone() {
             let place = Place {
                 number,
@@ -185,18 +192,14 @@ impl TurnLoop<'_> {
                 seed: self.seed,
                 now: (self.setting.clock)(),
             };
-            let live = Live::new(start, prompt.clone(), place);
+            let live = Live::new(start, prompt.clone(), messages.to_vec(), place);
             let calls = live.hint_calls();
             self.live.insert(number, live);
             let environment = self.setting.suite.open(task);
             if start.hint.is_empty() {
                 self.ask(number, environment)?;
             } else {
-                self.tools.submit(Job {
-                    episode: number,
-                    environment,
-                    calls,
-                });
+                self.submit(number, environment, Act::Call(calls));
             }
         }
         Ok(())
@@ -223,12 +226,12 @@ impl TurnLoop<'_> {
         environment: Box<dyn Environment>,
     ) -> Result<(), RolloutError> {
         let now = (self.setting.clock)();
-        match live(&mut self.live, number).next_turn(environment, self.setting.config, now) {
+        match live(&mut self.live, number).next_turn(environment, &self.rules, now) {
             Ok(request) => {
                 self.policy.begin(&request)?;
                 self.decoding += 1;
             }
-            Err((stop, environment)) => self.end(number, stop, &*environment),
+            Err((stop, environment)) => self.close(number, stop, environment),
         }
         Ok(())
     }
@@ -243,15 +246,11 @@ impl TurnLoop<'_> {
             let number = sampled.episode;
             let live = live(&mut self.live, number);
             let next = live
-                .hear(&sampled, self.setting.config)
+                .hear(&sampled, &self.rules)
                 .map_err(in_task(live.task))?;
             match next {
-                Next::Stop(stop, environment) => self.end(number, stop, &*environment),
-                Next::Act(environment, calls) => self.tools.submit(Job {
-                    episode: number,
-                    environment,
-                    calls,
-                }),
+                Next::Stop(stop, environment) => self.close(number, stop, environment),
+                Next::Act(environment, act) => self.submit(number, environment, act),
             }
         }
         self.end_overdue();
@@ -260,49 +259,81 @@ impl TurnLoop<'_> {
 
     /// Ends the episodes whose time is over while the policy has the word.
     fn end_overdue(&mut self) {
-        let (config, now) = (self.setting.config, (self.setting.clock)());
+        let now = (self.setting.clock)();
         let overdue = self
             .live
             .iter()
-            .filter(|(_, live)| live.is_overdue(config, now));
+            .filter(|(_, live)| live.is_overdue(&self.rules, now));
         let overdue: Vec<usize> = overdue.map(|(number, _)| *number).collect();
         for number in overdue {
             let environment = live(&mut self.live, number).interrupt();
             self.decoding -= 1;
-            self.end(number, StopReason::TimeLimit, &*environment);
+            self.close(number, StopReason::TimeLimit, environment);
         }
     }
 
-    /// Takes in what tools have returned; waits for one of them when nothing decodes.
+    /// Takes in what environments have done; waits for one of them when nothing decodes.
     fn collect(&mut self) -> Result<(), RolloutError> {
         for Outcome { episode, result } in self.tools.collect(self.decoding == 0) {
             let live = live(&mut self.live, episode);
-            let Acted {
-                environment,
-                observations,
-            } = result.map_err(|panicked| RolloutError::ToolPanicked {
-                task: live.task.id.clone(),
-                tool: panicked.tool,
+            let task = live.task;
+            let acted = result.map_err(|panicked| RolloutError::EnvironmentPanicked {
+                task: task.id.clone(),
+                act: panicked.act,
                 message: panicked.message,
             })?;
-            if live.waits_for_its_hint() {
-                live.take_hint(environment, observations)
-                    .map_err(in_task(live.task))?;
-                let wave = live.wave.clone();
-                self.start_hinted(wave)?;
-            } else {
-                live.observe(observations, self.setting.config)
-                    .map_err(in_task(live.task))?;
-                self.ask(episode, environment)?;
+            match acted {
+                Acted::Called {
+                    environment,
+                    observations,
+                } if live.waits_for_its_hint() => {
+                    live.take_hint(environment, observations)
+                        .map_err(in_task(task))?;
+                    let wave = live.wave.clone();
+                    self.start_hinted(wave)?;
+                }
+                Acted::Called {
+                    environment,
+                    observations,
+                } => {
+                    live.observe(observations, &self.rules)
+                        .map_err(in_task(task))?;
+                    match environment.is_over() {
+                        true => self.close(episode, StopReason::Ended, environment),
+                        false => self.ask(episode, environment)?,
+                    }
+                }
+                Acted::Heard { environment, reply } => match reply {
+                    Some(reply) => {
+                        live.take_reply(reply).map_err(in_task(task))?;
+                        self.ask(episode, environment)?;
+                    }
+                    None => self.close(episode, StopReason::Answered, environment),
+                },
+                Acted::Closed { stop, turns, score } => self.end(episode, stop, turns, score),
             }
         }
         Ok(())
     }
 
-    fn end(&mut self, number: usize, stop: StopReason, environment: &dyn Environment) {
-        let live = self.live.remove(&number).expect("only a live episode ends");
-        let episode = live.finish(stop, environment);
+    fn submit(&mut self, episode: usize, environment: Box<dyn Environment>, act: Act) {
+        self.tools.submit(Job {
+            episode,
+            environment,
+            act,
+        });
+    }
+
+    /// The policy has no word any more; the environment has the last one.
+    fn close(&mut self, number: usize, stop: StopReason, environment: Box<dyn Environment>) {
         self.policy.release(number);
+        let turns = live(&mut self.live, number).take_turns();
+        self.submit(number, environment, Act::Close(stop, turns));
+    }
+
+    fn end(&mut self, number: usize, stop: StopReason, turns: Vec<Turn>, score: Score) {
+        let live = self.live.remove(&number).expect("only a live episode ends");
+        let episode = live.finish(stop, turns, score);
         (self.on_episode)(&episode);
         self.ended.insert(number, episode);
     }

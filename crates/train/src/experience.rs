@@ -173,12 +173,15 @@ fn hints(tasks: &[(Task, Option<Trace>)], odds: Option<HintOdds>, seed: Seed) ->
         let (Some(odds), Some(trace)) = (odds, trace) else {
             return 0;
         };
-        let chunks = odds.chunks.min(trace.turns.len());
+        // A hint ends where the user goes on: its answers would have to be heard.
+        let usable = (trace.turns.iter()).take_while(|turn| turn.reply.is_none());
+        let usable = usable.count();
+        let chunks = odds.chunks.min(usable);
         let uniforms: Vec<f64> = (0..chunks).map(|_| random.random()).collect();
         let (low, high) = (odds.low, odds.high);
         let kept = hint_chunks(odds.step, odds.steps, chunks, low, high, &uniforms);
         // The turns fall into chunks of sizes that differ by one at most.
-        (kept * trace.turns.len()).checked_div(chunks).unwrap_or(0)
+        (kept * usable).checked_div(chunks).unwrap_or(0)
     };
     tasks.iter().map(turns).collect()
 }

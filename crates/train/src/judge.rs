@@ -90,6 +90,7 @@ fn turns_of(trace: &Trace) -> Vec<Turn> {
         calls: Vec::new(),
         failures: Vec::new(),
         observations: Vec::new(),
+        reply: None,
     };
     let observed = |text: &String| Observation {
         text: text.clone(),

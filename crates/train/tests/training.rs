@@ -36,7 +36,7 @@ fn settings(algorithm: Algorithm, steps: u64) -> Settings {
         },
         rollout: rollout::Config {
             group_size: 4,
-            max_turns: 4,
+            max_turns: Some(4),
             max_turn_tokens: 64,
             max_tokens: 512,
             ..rollout::Config::default()

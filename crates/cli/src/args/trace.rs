@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::SuiteName;
+use crate::endpoint::EndpointArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TraceCommand {
@@ -13,6 +14,11 @@ pub(crate) enum TraceCommand {
     /// Each is replayed before it is written. It is verified if every call returns what the
     /// trace says, the calls solve the task (solve-r is 1), and there is an answer.
     Build(TraceBuild),
+    /// Write traces: a served model's best episodes, of tasks that it solves
+    ///
+    /// Each is replayed before it is written, as by `pact trace build`. A task's trace is written
+    /// as soon as all of its episodes are over, so that `--resume` can go on.
+    Collect(TraceCollect),
     /// Replay traces against their tools, and say which do not verify
     ///
     /// A trace verifies if every call returns what the trace says (where need be on the day that
@@ -90,6 +96,48 @@ pub(crate) struct TraceBuild {
     /// The file of traces to write
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+With a server of an OpenAI-compatible API, for example:
+  pact trace collect --suite ftrl --data tasks.jsonl --endpoint http://127.0.0.1:8000/v1 \\
+      --model teacher --samples 4 --out traces.jsonl")]
+pub(crate) struct TraceCollect {
+    #[command(flatten)]
+    pub(crate) subject: TraceSubject,
+    /// The base URL of an OpenAI-compatible server
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: String,
+    /// The name of its model
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: String,
+    #[command(flatten)]
+    pub(crate) asking: EndpointArgs,
+    /// Episodes of each task, sampled as the config says
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) samples: u32,
+    /// Leave out tasks whose best reward is lower
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    pub(crate) min_reward: f64,
+    /// Only the first N tasks
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Keep traces that do not verify, marked `"verified":false`
+    #[arg(long)]
+    pub(crate) keep_unverified: bool,
+    /// In whose tokens lengths are counted [default: pact's own, whose tokens are short]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// The file of traces to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Keep the traces that the file has, and ask for those of the other tasks
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Print the outcome as one JSON object
     #[arg(long)]
     pub(crate) json: bool,

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::play::play;
 
 pub(crate) fn run(arguments: &Rollout) -> Result<Exit> {
-    let played = play(&arguments.subject, arguments.samples)?;
+    let played = play(&arguments.subject, arguments.samples, None)?;
     let mut lines = String::new();
     let mut count = 0;
     for episode in played.groups.iter().flat_map(|group| &group.episodes) {

@@ -18,7 +18,7 @@ fn a_config_with_an_unknown_key() {
     place.write("run.toml", "[rollout]\ngroup-sise = 4\n");
     let message = place.pact("config check run.toml").refused(2);
     assert_snapshot!(message, @r"
-    error: `run.toml`, line 2: unknown field `group-sise`, expected one of `group-size`, `max-turns`, `max-turn-tokens`, `max-prompt-tokens`, `max-tokens`, `max-seconds`, `concurrency`, `tool-threads`, `temperature`, `top-p`, `top-k`, `min-p`
+    error: `run.toml`, line 2: unknown field `group-sise`, expected one of `group-size`, `max-turns`, `unread-calls`, `max-turn-tokens`, `max-prompt-tokens`, `max-tokens`, `max-seconds`, `concurrency`, `tool-threads`, `temperature`, `top-p`, `top-k`, `min-p`
     hint: did you mean `group-size`?
     ");
     assert_eq!(message, place.pact("train run.toml").refused(2));

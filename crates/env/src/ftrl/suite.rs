@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use episode::{Observation, Score, Task, ToolCall, Trace};
+use episode::{CallFormat, Observation, Score, Task, ToolCall, Trace};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -153,6 +153,7 @@ fn split(row: Row) -> (SuiteRow, Task) {
         messages: row.messages,
         tools: row.tools,
         answer: row.answer,
+        calls: CallFormat::Tagged,
     };
     let calls = row.ground_truth.unwrap_or_default().into_iter();
     let secrets = SuiteRow {

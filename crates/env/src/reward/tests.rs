@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use episode::{
-    Message, Observation, ParseFailure, Role, Score, Task, ToolCall, Trace, TraceTurn, Turn,
+    CallFormat, Message, Observation, ParseFailure, Role, Score, Task, ToolCall, Trace, TraceTurn,
+    Turn,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ fn saying(text: &str, content: &str) -> Turn {
         calls: vec![],
         failures: vec![],
         observations: vec![],
+        reply: None,
     }
 }
 
@@ -58,6 +60,7 @@ fn task(prompt: &str, answer: &str) -> Task {
         messages: vec![Message::new(Role::User, prompt)],
         tools: vec![],
         answer: Some(answer.to_owned()),
+        calls: CallFormat::Tagged,
     }
 }
 
@@ -66,6 +69,7 @@ fn trace(turns: &[&[ToolCall]]) -> Trace {
         reasoning: String::new(),
         calls: calls.to_vec(),
         results: vec!["found".to_owned(); calls.len()],
+        ..TraceTurn::default()
     };
     Trace {
         task: "t".to_owned(),

@@ -72,6 +72,7 @@ pub(super) fn read(fields: &mut Fields) -> Result<Trace, LineProblem> {
                 reasoning: joined(words),
                 calls,
                 results,
+                ..TraceTurn::default()
             });
             continue;
         }

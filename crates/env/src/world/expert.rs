@@ -80,6 +80,7 @@ fn detours_of(
                 ),
                 results: vec![tool::call(&problem.tools, &call).text],
                 calls: vec![call],
+                ..TraceTurn::default()
             }
         })
         .collect()
@@ -132,6 +133,7 @@ fn turn(
         reasoning: wording::reasoning(needs, aliases, &names),
         calls,
         results,
+        ..TraceTurn::default()
     }
 }
 

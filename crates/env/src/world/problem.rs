@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use episode::{Message, Role, Seed, Task};
+use episode::{CallFormat, Message, Role, Seed, Task};
 use indexmap::IndexMap;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -115,6 +115,7 @@ pub(super) fn draw(config: &Config, family: Family, index: u64) -> Problem {
         messages: vec![Message::new(Role::User, question)],
         tools: tools.iter().map(Tool::schema).collect(),
         answer: Some(answers.join(" and ")),
+        calls: CallFormat::Tagged,
     };
     Problem {
         task,

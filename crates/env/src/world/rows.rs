@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use episode::Task;
+use episode::{CallFormat, Task};
 use serde_json::Value;
 
 use super::suite::Toolbox;
@@ -91,6 +91,7 @@ fn task(row: Row, index: usize) -> Result<(Task, Toolbox), LineProblem> {
         messages: row.messages,
         tools: row.tools,
         answer: row.answer,
+        calls: CallFormat::Tagged,
     };
     Ok((
         task,

@@ -84,6 +84,7 @@ fn an_experts_trace_played_and_retold_is_that_trace() {
                 .clone(),
         }],
         results: vec![text.to_owned()],
+        ..TraceTurn::default()
     };
     let trace = Trace {
         task: "a".to_owned(),

@@ -42,7 +42,7 @@ fn every_episode_ends_for_a_named_reason() {
     check(&[], base, StopReason::ScriptEnded, 0, 0.0);
 
     let two_turns = Config {
-        max_turns: 2,
+        max_turns: Some(2),
         ..base
     };
     check(
@@ -199,7 +199,7 @@ fn an_agent_is_told_what_was_wrong_and_goes_on() {
 #[test]
 fn a_turn_that_cannot_be_read_counts_as_a_turn() {
     let config = Config {
-        max_turns: 2,
+        max_turns: Some(2),
         ..Config::default()
     };
     let broken = "<tool_call>\nno\n</tool_call>";
@@ -243,15 +243,10 @@ fn a_tool_that_panics_is_an_error_and_not_a_hang() {
             4,
         )
         .expect_err("the tool panics");
-        let RolloutError::ToolPanicked {
-            task,
-            tool,
-            message,
-        } = error
-        else {
+        let RolloutError::EnvironmentPanicked { task, act, message } = error else {
             panic!("{error}");
         };
-        assert_eq!((task.as_str(), tool.as_str()), ("a", "break"));
+        assert_eq!((task.as_str(), act.as_str()), ("a", "tool `break`"));
         assert_eq!(message, "the tool broke");
     }
 }

@@ -21,6 +21,7 @@ fn turn(reasoning: &str, says: &[&str]) -> TraceTurn {
         reasoning: reasoning.to_owned(),
         calls: says.iter().copied().map(calls_say).collect(),
         results: says.iter().map(|&text| text.to_owned()).collect(),
+        ..TraceTurn::default()
     }
 }
 
@@ -111,7 +112,7 @@ fn a_policy_that_goes_on_as_the_expert_did_ends_with_its_very_transcript() {
     let episode = roll_hinted(&chat, &trace.turns[..2], rest, Config::default());
     assert_eq!(episode.segments[0].tokens, expert.tokens);
     assert_eq!(episode.turns, whole.turns[2..]);
-    assert_eq!(episode.score, whole.score);
+    assert_eq!(episode.score.reward, whole.score.reward);
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_hint_takes_tokens_and_no_turns() {
     let chat = fixture::chat();
     let trace = trace();
     let one_turn = Config {
-        max_turns: 1,
+        max_turns: Some(1),
         ..Config::default()
     };
     let told = vec![said(&chat, &say("mine"))];

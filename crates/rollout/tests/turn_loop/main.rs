@@ -8,6 +8,7 @@ mod replay;
 mod suite;
 mod timing;
 mod tokens;
+mod users;
 
 use std::time::Duration;
 

@@ -17,6 +17,7 @@ fn trace(task: &str, answer: Option<&str>) -> Trace {
                 arguments: arguments.as_object().expect("an object").clone(),
             }],
             results: vec![text.to_owned()],
+            ..TraceTurn::default()
         }
     };
     Trace {

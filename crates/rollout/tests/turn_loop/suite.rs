@@ -1,12 +1,12 @@
 //! A suite of tools that say, wait and break, with which the turn loop is tested.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use env::{Environment, Suite};
-use episode::{Message, Observation, Role, Score, Task, ToolCall};
+use env::{Environment, Protocol, Suite};
+use episode::{CallFormat, Message, Observation, Role, Score, StopReason, Task, ToolCall, Turn};
 
 /// A task that says nothing but its id.
 pub(crate) fn task(id: &str) -> Task {
@@ -16,15 +16,19 @@ pub(crate) fn task(id: &str) -> Task {
         messages: vec![Message::new(Role::User, format!("Do {id}."))],
         tools: Vec::new(),
         answer: None,
+        calls: CallFormat::Tagged,
     }
 }
 
 /// The tools: `say` returns its `text` after `ms` milliseconds, `open` opens the suite's
-/// gate, `pass` waits for it, `break` panics, and there are no others.
+/// gate, `pass` waits for it, `end` ends the episode, `break` panics, and there are no others.
 #[derive(Default)]
 pub(crate) struct TestSuite {
     pub(crate) instant: bool,
     pub(crate) gate: Arc<Gate>,
+    /// What the user says to each answer, in order; to the next one nothing.
+    pub(crate) replies: Vec<&'static str>,
+    pub(crate) protocol: Protocol,
 }
 
 #[derive(Default)]
@@ -45,8 +49,14 @@ impl Suite for TestSuite {
     fn open(&self, _task: &Task) -> Box<dyn Environment> {
         Box::new(TestEnvironment {
             gate: Arc::clone(&self.gate),
+            replies: self.replies.clone().into(),
+            is_over: false,
             score: Score::default(),
         })
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     fn is_instant(&self) -> bool {
@@ -56,6 +66,8 @@ impl Suite for TestSuite {
 
 struct TestEnvironment {
     gate: Arc<Gate>,
+    replies: VecDeque<&'static str>,
+    is_over: bool,
     score: Score,
 }
 
@@ -65,17 +77,36 @@ impl Environment for TestEnvironment {
             "say" => Ok(say(call)),
             "open" => Ok(self.gate.open()),
             "pass" => self.gate.pass(),
+            "end" => {
+                self.is_over = true;
+                Ok("ended".to_owned())
+            }
             "break" => panic!("the tool broke"),
             name => Err(format!("no tool is called {name}")),
         };
         if result.is_ok() {
             self.score.reward += 1.0;
         }
-        self.score.metrics = BTreeMap::from([("calls".to_owned(), self.score.reward)]);
+        let calls = self.score.reward;
+        self.score.metrics.insert("calls".to_owned(), calls);
         Observation {
             failed: result.is_err(),
             text: result.unwrap_or_else(|error| error),
         }
+    }
+
+    fn answer(&mut self, turn: &Turn) -> Option<String> {
+        assert!(turn.calls.is_empty(), "a turn that calls is no answer");
+        self.replies.pop_front().map(str::to_owned)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    fn close(&mut self, stop: StopReason, turns: &[Turn]) {
+        let name = format!("{stop:?} after {}", turns.len());
+        self.score.metrics.insert(name, 1.0);
     }
 
     fn score(&self) -> Score {

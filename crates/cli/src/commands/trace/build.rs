@@ -124,13 +124,15 @@ fn own(arguments: &TraceBuild, model: &Path) -> Result<Vec<Trace>> {
         policy: None,
         tokenizer: None,
         limit: None,
+        shard: None,
+        concurrency: None,
         sampled: true,
         config: subject.config.clone(),
         set: subject.set.clone(),
     };
     let samples = arguments.samples.unwrap_or(SAMPLES) as usize;
     let min_reward = arguments.min_reward.unwrap_or(MIN_REWARD);
-    let played = play(&player, samples)?;
+    let played = play(&player, samples, None)?;
     let best = |group| rollout::best_trace(&played.chat, group, min_reward);
     let mut traces: Vec<Trace> = played.groups.iter().filter_map(best).collect();
     for trace in &mut traces {

@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod collect;
 mod show;
 
 use std::collections::HashSet;
@@ -20,6 +21,7 @@ use crate::exit::Exit;
 pub(crate) fn run(command: &TraceCommand) -> Result<Exit> {
     match command {
         TraceCommand::Build(arguments) => build::run(arguments),
+        TraceCommand::Collect(arguments) => collect::run(arguments),
         TraceCommand::Check(arguments) => check::run(arguments),
         TraceCommand::Show(arguments) => show::run(arguments),
     }

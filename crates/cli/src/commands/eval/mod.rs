@@ -9,8 +9,16 @@ use crate::scores::Scores;
 use crate::suggestion;
 
 pub(crate) fn run(arguments: &Eval) -> Result<Exit> {
-    let played = play(&arguments.subject, 1)?;
-    let scores = Scores::of(played.suite.name(), played.mode, &played.groups);
+    let played = play(
+        &arguments.subject,
+        arguments.samples,
+        arguments.out.as_deref(),
+    )?;
+    let suite = &played.suite;
+    let scores = Scores::of(suite.name(), suite.headline(), played.mode, &played.groups);
+    if let Some(folder) = &played.folder {
+        folder.finish(&played.groups, &scores.to_json())?;
+    }
     let text = match arguments.json {
         true => format!("{}\n", scores.to_json()),
         false => scores.to_text(),

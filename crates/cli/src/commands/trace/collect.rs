@@ -1,0 +1,229 @@
+//! `pact trace collect`: a served model's verified episodes as expert traces.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use env::{load_traces, write_traces};
+use episode::{Episode, Group, Seed, Task, Trace};
+use rollout::{Setting, Start};
+use serde::Serialize;
+
+use super::{Tasks, Unverified};
+use crate::args::TraceCollect;
+use crate::exit::{Exit, UsageError};
+use crate::terminal::Progress;
+use crate::{clock, config_file, endpoint, prompts, tokenizer};
+
+/// What was kept, and what was not.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Collected {
+    traces: usize,
+    verified: usize,
+    tasks: usize,
+    tasks_without_trace: usize,
+    /// By the endpoint's own count; 0 where it does not count.
+    prompt_tokens: u64,
+    completion_tokens: u64,
+    left_out: Vec<Unverified>,
+}
+
+pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
+    let subject = &arguments.subject;
+    let config = config_file::read(subject.config.as_deref(), &subject.set)?;
+    let endpoint = endpoint::open(&arguments.endpoint, &arguments.model, &arguments.asking)?;
+    let tasks = Tasks::open(subject, &config)?;
+    let chat = tokenizer::load_chat(arguments.tokenizer.as_deref(), config.chat.clone())?;
+
+    let earlier = earlier(arguments, tasks.suite().tasks())?;
+    let has_trace: HashSet<&str> = earlier.iter().map(|trace| &*trace.task).collect();
+    let asked = tasks.suite().tasks().iter();
+    let asked = asked.take(arguments.limit.unwrap_or(usize::MAX));
+    let asked: Vec<&Task> = asked
+        .filter(|task| !has_trace.contains(&*task.id))
+        .collect();
+    let samples = arguments.samples as usize;
+
+    let mut usage = remote::endpoint::Usage::default();
+    let mut keeper = Keeper::open(arguments, &tasks, &chat, &earlier)?;
+    if !asked.is_empty() {
+        prompts::check(&chat, &asked, config.rollout.max_prompt_tokens)?;
+        let progress = Progress::new((asked.len() * samples) as u64, "episodes");
+        let notice = |text: &str| progress.line(&format!("note: {text}"));
+        let mut teacher = endpoint::policy(endpoint, &chat, &config.rollout, notice);
+        let clock = clock::start();
+        let setting = Setting {
+            chat: &chat,
+            suite: tasks.suite(),
+            config: &config.rollout,
+            clock: &*clock,
+        };
+        let starts: Vec<Start<'_>> = asked.into_iter().map(Start::of).collect();
+        let seed = Seed(config.seed).named("collection");
+        let mut problem = None;
+        let played = rollout::run(&mut teacher, &setting, &starts, samples, seed, &mut |it| {
+            progress.advance();
+            if problem.is_none() {
+                problem = keeper.take(it).err();
+            }
+        });
+        usage = teacher.usage();
+        problem.map_or(Ok(()), Err)?;
+        played.map_err(|error| match keeper.kept.is_empty() {
+            true => error.into(),
+            false => to_go_on(&error, arguments),
+        })?;
+    }
+
+    let (kept, left_out) = keeper.finish()?;
+    let collected = Collected {
+        traces: kept.len(),
+        verified: kept.iter().filter(|it| it.verified == Some(true)).count(),
+        tasks: tasks.suite().tasks().len(),
+        tasks_without_trace: tasks.without(&kept),
+        prompt_tokens: usage.prompt_tokens,
+        completion_tokens: usage.completion_tokens,
+        left_out,
+    };
+    let text = match arguments.json {
+        true => serde_json::to_string(&collected)? + "\n",
+        false => to_text(&collected, &arguments.out),
+    };
+    super::super::print(&text)?;
+    Ok(Exit::Done)
+}
+
+/// The traces that are there already, if they shall be gone on with.
+fn earlier(arguments: &TraceCollect, tasks: &[Task]) -> Result<Vec<Trace>> {
+    let out = &arguments.out;
+    if !out.exists() {
+        return Ok(Vec::new());
+    }
+    if !arguments.resume {
+        let message = format!(
+            "`{}` is there already\nhint: `--resume` keeps its traces and asks for those of the \
+             other tasks",
+            out.display()
+        );
+        return Err(UsageError(message).into());
+    }
+    Ok(load_traces(out, tasks)?)
+}
+
+/// An endpoint that fails leaves what was kept before.
+fn to_go_on(error: &rollout::RolloutError, arguments: &TraceCollect) -> anyhow::Error {
+    anyhow!(
+        "{error}\nhint: `--resume` goes on with what `{}` has by now",
+        arguments.out.display()
+    )
+}
+
+/// Writes the best verified episode of each task, as soon as all of its samples are over.
+struct Keeper<'a> {
+    arguments: &'a TraceCollect,
+    tasks: &'a Tasks,
+    chat: &'a chat::Chat,
+    file: File,
+    /// Episodes of tasks of which some are still to come.
+    waiting: HashMap<String, Vec<Episode>>,
+    kept: Vec<Trace>,
+    left_out: Vec<Unverified>,
+}
+
+impl<'a> Keeper<'a> {
+    fn open(
+        arguments: &'a TraceCollect,
+        tasks: &'a Tasks,
+        chat: &'a chat::Chat,
+        earlier: &[Trace],
+    ) -> Result<Self> {
+        let out = &arguments.out;
+        // A line that was cut when an earlier collection stopped has been refused by its reader.
+        let file = OpenOptions::new().create(true).append(true).open(out);
+        Ok(Self {
+            arguments,
+            tasks,
+            chat,
+            file: file.map_err(|error| anyhow!("`{}`: {error}", out.display()))?,
+            waiting: HashMap::new(),
+            kept: earlier.to_vec(),
+            left_out: Vec::new(),
+        })
+    }
+
+    fn take(&mut self, episode: &Episode) -> Result<()> {
+        let episodes = self.waiting.entry(episode.task.clone()).or_default();
+        episodes.push(episode.clone());
+        if episodes.len() < self.arguments.samples as usize {
+            return Ok(());
+        }
+        let group = Group {
+            task: episode.task.clone(),
+            episodes: self.waiting.remove(&episode.task).unwrap_or_default(),
+        };
+        match rollout::best_trace(self.chat, &group, self.arguments.min_reward) {
+            Some(trace) => self.keep(trace),
+            None => Ok(()),
+        }
+    }
+
+    fn keep(&mut self, trace: Trace) -> Result<()> {
+        let problems = self.tasks.replay(&trace)?.problems(&trace);
+        let is_verified = problems.is_empty();
+        if !is_verified && !self.arguments.keep_unverified {
+            self.left_out.push(Unverified {
+                task: trace.task,
+                problems,
+            });
+            return Ok(());
+        }
+        let trace = Trace {
+            source: format!("endpoint {}", self.arguments.model),
+            verified: Some(is_verified),
+            ..trace
+        };
+        let line = serde_json::to_string(&trace)? + "\n";
+        let written = self.file.write_all(line.as_bytes());
+        written.map_err(|error| anyhow!("`{}`: {error}", self.arguments.out.display()))?;
+        self.kept.push(trace);
+        Ok(())
+    }
+
+    /// Puts the traces into the order of their tasks, by a file that takes the place of the one
+    /// that grew.
+    fn finish(mut self) -> Result<(Vec<Trace>, Vec<Unverified>)> {
+        let tasks = self.tasks.suite().tasks().iter().enumerate();
+        let places: HashMap<&str, usize> = tasks.map(|(at, task)| (&*task.id, at)).collect();
+        self.kept.sort_by_key(|trace| places.get(&*trace.task));
+        self.left_out.sort_by_key(|trace| places.get(&*trace.task));
+        let out = &self.arguments.out;
+        let sorted = PathBuf::from(format!("{}.sorted", out.display()));
+        write_traces(&sorted, &self.kept)?;
+        fs::rename(&sorted, out).map_err(|error| anyhow!("`{}`: {error}", out.display()))?;
+        Ok((self.kept, self.left_out))
+    }
+}
+
+fn to_text(collected: &Collected, out: &Path) -> String {
+    let mut text = format!(
+        "{} of {} traces in `{}` are verified; {} of {} tasks have none\n",
+        collected.verified,
+        collected.traces,
+        out.display(),
+        collected.tasks_without_trace,
+        collected.tasks
+    );
+    if collected.prompt_tokens > 0 {
+        text += &format!(
+            "the endpoint read {} tokens and wrote {}\n",
+            collected.prompt_tokens, collected.completion_tokens
+        );
+    }
+    for trace in &collected.left_out {
+        text += &format!("left out: {}", trace.to_text());
+    }
+    text
+}
