@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use python::{Dict, Exception, Value, json_loads};
 
+use crate::calendar::Date;
+
 /// Defaults and tables of each class's module.
 const BACKENDS: &str = "backend_tables.json";
 /// What long-context mode adds.
@@ -14,6 +16,9 @@ const LONG_CONTEXT: &str = "long_context_constants.json";
 /// The constants of all classes.
 #[derive(Clone, Debug, Default)]
 pub struct Tables {
+    /// The day on which travellers have the age that they are asked for. The original asks the
+    /// clock.
+    pub today: Date,
     backends: Dict,
     long_context: Dict,
 }
@@ -43,6 +48,7 @@ impl Tables {
     /// Reads the constants from the benchmark's folder.
     pub fn load(folder: &Path) -> Result<Self, TablesError> {
         Ok(Self {
+            today: Date::default(),
             backends: read(&folder.join(BACKENDS))?,
             long_context: read(&folder.join(LONG_CONTEXT))?,
         })
@@ -58,6 +64,18 @@ impl Tables {
             .ok_or_else(missing)
     }
 
+    /// As [`Self::backend`], of a table that is a list.
+    pub fn list(&self, module: &str, name: &str) -> Result<&[Value], Exception> {
+        let table = self.backend(module, name)?.as_list();
+        table.ok_or_else(|| unexpected(module, name, "a list"))
+    }
+
+    /// As [`Self::backend`], of a table that is a dict.
+    pub fn dict(&self, module: &str, name: &str) -> Result<&Dict, Exception> {
+        let table = self.backend(module, name)?.as_dict();
+        table.ok_or_else(|| unexpected(module, name, "a dict"))
+    }
+
     /// A constant of long-context mode, such as `FILE_CONTENT_EXTENSION`; `KeyError` where the
     /// file lacks it.
     pub fn long_context(&self, name: &str) -> Result<&Value, Exception> {
@@ -69,6 +87,10 @@ impl Tables {
 
 fn missing(file: &str, name: &str) -> Exception {
     Exception::value_error(format!("`{file}` has no `{name}`"))
+}
+
+fn unexpected(module: &str, name: &str, expected: &str) -> Exception {
+    Exception::value_error(format!("`{BACKENDS}`: `{module}.{name}` is not {expected}"))
 }
 
 fn read(path: &Path) -> Result<Dict, TablesError> {

@@ -5,17 +5,33 @@
 //! Where the original lets one episode change another (a default list and the long-context
 //! cards and bookings that all instances share), each instance here has its own.
 
+mod configuration;
 mod file_system;
 mod math;
+mod message;
 mod method;
+pub(crate) mod operations;
+mod ticket;
+mod trading;
+mod travel;
+mod twitter;
+mod vehicle;
 
 use std::sync::Arc;
 
 use python::{Dict, Exception, Value};
 
+use self::configuration::Configuration;
 use self::file_system::FileSystem;
 use self::math::Math;
+use self::message::MessageApi;
 pub use self::method::{Arguments, DefaultValue, Method, Parameter, method, optional, required};
+use self::ticket::TicketApi;
+use self::trading::TradingBot;
+use self::travel::TravelApi;
+use self::twitter::TwitterApi;
+use self::vehicle::VehicleControlApi;
+use crate::memory::Memory;
 use crate::tables::Tables;
 
 /// One instance of a back end's class.
@@ -34,6 +50,11 @@ pub trait Backend: Send {
     /// with `_`, in the order in which they were set. A file is `{"__file__": name, "content":
     /// text}`, a directory `{"__dir__": name, "contents": {child: node}}`.
     fn state(&self) -> Dict;
+
+    /// The back end as what outlives its conversation, where it does.
+    fn memory(&self) -> Option<&dyn Memory> {
+        None
+    }
 }
 
 /// An instance that cannot be made. Task files are to blame, never an agent.
@@ -56,7 +77,16 @@ pub enum OpenError {
 }
 
 /// Every class that [`open`] knows.
-pub const CLASSES: &[&str] = &[FileSystem::CLASS, Math::CLASS];
+pub const CLASSES: &[&str] = &[
+    FileSystem::CLASS,
+    Math::CLASS,
+    MessageApi::CLASS,
+    TwitterApi::CLASS,
+    TicketApi::CLASS,
+    TradingBot::CLASS,
+    TravelApi::CLASS,
+    VehicleControlApi::CLASS,
+];
 
 /// Makes an instance in the state that `config` (the class's part of `initial_config`; an empty
 /// dict where it has none) describes.
@@ -75,12 +105,37 @@ pub fn open(
             Err(problem) => Err(OpenError::Config { class, problem }),
         }
     }
+    let begin = |module: &str| Configuration::new(module, config, long_context, tables);
     match class {
         FileSystem::CLASS => boxed(
             FileSystem::CLASS,
             FileSystem::open(config, long_context, tables),
         ),
         Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
+        MessageApi::CLASS => boxed(
+            MessageApi::CLASS,
+            begin("message_api").and_then(MessageApi::open),
+        ),
+        TwitterApi::CLASS => boxed(
+            TwitterApi::CLASS,
+            begin("posting_api").and_then(TwitterApi::open),
+        ),
+        TicketApi::CLASS => boxed(
+            TicketApi::CLASS,
+            begin("ticket_api").and_then(TicketApi::open),
+        ),
+        TradingBot::CLASS => boxed(
+            TradingBot::CLASS,
+            begin("trading_bot").and_then(TradingBot::open),
+        ),
+        TravelApi::CLASS => boxed(
+            TravelApi::CLASS,
+            begin("travel_booking").and_then(TravelApi::open),
+        ),
+        VehicleControlApi::CLASS => boxed(
+            VehicleControlApi::CLASS,
+            begin("vehicle_control").and_then(VehicleControlApi::open),
+        ),
         _ => Err(OpenError::Class {
             class: class.to_owned(),
         }),
