@@ -1,7 +1,10 @@
 //! Expressions as they were written, and what those without strangers' code evaluate to.
 
-use crate::operators::{floor_divide, invert, plus};
+use crate::operators::{bitwise, floor_divide, invert, plus, shift_left, shift_right};
 use crate::{Dict, Exception, Value, add, divide, modulo, multiply, negate, power, subtract};
+
+/// Stands where a keyword's name does for what is unpacked: `f(**{"a": 1})`.
+pub(crate) const UNPACKING: &str = "**";
 
 /// A Python expression of the kinds that calls are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,9 +35,13 @@ pub enum Expression {
         function: Box<Expression>,
         /// The arguments without a name.
         positional: Vec<Expression>,
-        /// The arguments with one.
+        /// The arguments with one, which is `**` for what is unpacked.
         keywords: Vec<(String, Expression)>,
     },
+    /// `start:stop:step`, within a subscript.
+    Slice([Option<Box<Expression>>; 3]),
+    /// An expression that is read and not kept, of this kind: `a comparison`, `a condition`.
+    Other(&'static str),
 }
 
 /// An operator before a value.
@@ -67,6 +74,16 @@ pub enum BinaryOperator {
     Modulo,
     /// `**`
     Power,
+    /// `|`
+    Or,
+    /// `^`
+    ExclusiveOr,
+    /// `&`
+    And,
+    /// `<<`
+    ShiftLeft,
+    /// `>>`
+    ShiftRight,
 }
 
 /// A call whose arguments are values.
@@ -165,6 +182,7 @@ impl Expression {
                 let left = left.evaluate(functions)?;
                 operator.apply(&left, &right.evaluate(functions)?)
             }
+            Self::Slice(_) | Self::Other(_) => Err(Exception::syntax_error("invalid syntax", 1)),
             Self::Call {
                 function,
                 positional,
@@ -180,8 +198,9 @@ impl Expression {
                 functions.find(&name)?;
                 let positional = all(positional, functions)?;
                 let mut named = Vec::new();
-                for (name, value) in keywords {
-                    named.push((name.clone(), value.evaluate(functions)?));
+                for (keyword, value) in keywords {
+                    let value = value.evaluate(functions)?;
+                    add_keyword(&name, keyword, value, &mut named)?;
                 }
                 functions.call(Call {
                     function: name,
@@ -191,6 +210,37 @@ impl Expression {
             }
         }
     }
+}
+
+/// Adds an argument to a call's keywords, or the items of what is unpacked.
+pub(crate) fn add_keyword(
+    function: &str,
+    keyword: &str,
+    value: Value,
+    keywords: &mut Vec<(String, Value)>,
+) -> Result<(), Exception> {
+    if keyword != UNPACKING {
+        keywords.push((keyword.to_owned(), value));
+        return Ok(());
+    }
+    let Value::Dict(dict) = &value else {
+        return Err(Exception::type_error(format!(
+            "{function}() argument after ** must be a mapping, not {}",
+            value.type_name()
+        )));
+    };
+    for (key, value) in dict.iter() {
+        let Some(name) = key.as_str() else {
+            return Err(Exception::type_error("keywords must be strings"));
+        };
+        if keywords.iter().any(|(other, _)| other == name) {
+            return Err(Exception::type_error(format!(
+                "{function}() got multiple values for keyword argument '{name}'"
+            )));
+        }
+        keywords.push((name.to_owned(), value.clone()));
+    }
+    Ok(())
 }
 
 impl BinaryOperator {
@@ -204,6 +254,11 @@ impl BinaryOperator {
             Self::FloorDivide => floor_divide(left, right),
             Self::Modulo => modulo(left, right),
             Self::Power => power(left, right),
+            Self::Or => bitwise(left, "|", right, |a, b| Ok(a | b)),
+            Self::ExclusiveOr => bitwise(left, "^", right, |a, b| Ok(a ^ b)),
+            Self::And => bitwise(left, "&", right, |a, b| Ok(a & b)),
+            Self::ShiftLeft => bitwise(left, "<<", right, shift_left),
+            Self::ShiftRight => bitwise(left, ">>", right, shift_right),
         }
     }
 }

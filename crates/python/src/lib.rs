@@ -1,6 +1,7 @@
 //! Python's values as text: literals and call strings read, `repr` and JSON as Python prints them.
 //! Runs nothing: a call string is parsed, never evaluated.
 
+mod call_list;
 mod compare;
 mod dict;
 mod exception;
@@ -13,8 +14,10 @@ mod operators;
 mod parser;
 mod print;
 mod round;
+mod unparse;
 mod value;
 
+pub use call_list::{KeywordCall, parse_call_list};
 pub use compare::{Comparison, compare, order};
 pub use dict::Dict;
 pub use exception::{Exception, ExceptionKind};
