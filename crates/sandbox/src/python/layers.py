@@ -4,6 +4,7 @@
 NO_NEW_PRIVS, GET_NO_NEW_PRIVS, SECCOMP, GET_SECCOMP, PARENT_DEATH, SUBREAPER = 38, 39, 22, 21, 1, 36
 LANDLOCK_RESTRICT_SELF = 446  # of every architecture
 CAPABILITIES_3 = 0x20080522
+LEFT_OUT = "left out by `sandbox.without`"
 
 
 class System:
@@ -61,6 +62,8 @@ def limit(what, value):
 
 def attempt(layer, problems, action, *arguments):
     """Takes a layer on, or notes why it could not be."""
+    if layer in problems:
+        return
     try:
         action(*arguments)
     except (OSError, ValueError, AttributeError) as error:
@@ -69,20 +72,20 @@ def attempt(layer, problems, action, *arguments):
 
 def restrict_nursery(system, settings, problems):
     """What holds for the nursery and everything that it forks."""
+    problems.update((layer, LEFT_OUT) for layer in settings["without"])
     attempt("limits", problems, limit_resources, settings)
     attempt("no-new-privs", problems, system.prctl, NO_NEW_PRIVS, 1)
     if system.missing is None:
         attempt("capabilities", problems, system.capabilities, "capset")
         attempt("subreaper", problems, system.prctl, SUBREAPER, 1)
     else:
-        problems["capabilities"] = system.missing
+        problems.setdefault("capabilities", system.missing)
     if settings["child_filter"] is None:
-        problems["seccomp"] = settings["no-seccomp"]
+        problems.setdefault("seccomp", settings["no-seccomp"])
     elif "no-new-privs" in problems:
-        problems["seccomp"] = problems["no-new-privs"]
+        problems.setdefault("seccomp", "it needs no-new-privs")
     for program in settings["nursery_filters"]:
-        if "seccomp" not in problems:
-            attempt("seccomp", problems, system.prctl, SECCOMP, 2, system.filter(program))
+        attempt("seccomp", problems, system.prctl, SECCOMP, 2, system.filter(program))
 
 
 def limit_resources(settings):
