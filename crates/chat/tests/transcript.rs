@@ -465,6 +465,57 @@ enum Push {
     User(String),
 }
 
+#[test]
+fn an_expert_who_answers_a_user_that_goes_on_is_laid_out_as_the_template_prints_it() {
+    let chat = fixture::chat();
+    let answering = |content: &str, reply: &str| TraceTurn {
+        content: content.to_owned(),
+        reply: Some(reply.to_owned()),
+        ..TraceTurn::default()
+    };
+    let trace = Trace {
+        task: "t".to_owned(),
+        turns: vec![
+            answering("One.", "And then?"),
+            TraceTurn {
+                calls: vec![add()],
+                results: vec!["2".to_owned()],
+                ..TraceTurn::default()
+            },
+            answering("Two.", "And then?"),
+        ],
+        answer: Some("Three.".to_owned()),
+        ..Trace::default()
+    };
+    let task = task();
+    let transcript = chat.expert(&task, &trace).unwrap();
+    let [segment] = transcript.segments() else {
+        panic!("an expert's transcript that only grows is one segment");
+    };
+    let text = chat.decode(&segment.tokens);
+    let mut messages = task.messages.clone();
+    messages.extend([
+        Message::new(Role::Assistant, "One."),
+        Message::new(Role::User, "And then?"),
+        Message {
+            tool_calls: vec![add()],
+            ..Message::new(Role::Assistant, "")
+        },
+        Message::new(Role::Tool, "2"),
+        Message::new(Role::Assistant, "Two."),
+        Message::new(Role::User, "And then?"),
+        Message::new(Role::Assistant, "Three."),
+    ]);
+    let printed = chat.render(&messages, &task.tools, false, None).unwrap();
+    assert_eq!(text.trim_end(), printed.trim_end());
+    let turns = segment.runs_of(Author::Policy);
+    let turns: Vec<String> = (turns.into_iter())
+        .map(|turn| chat.decode(&segment.tokens[turn]))
+        .collect();
+    assert_eq!(turns.len(), 4, "{turns:?}");
+    assert!(turns[2].starts_with("Two."), "{turns:?}");
+}
+
 fn turn_tokens() -> impl Strategy<Value = Vec<u32>> {
     let chat = fixture::chat();
     let pieces = [

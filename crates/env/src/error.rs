@@ -44,6 +44,27 @@ pub enum EnvError {
         /// Python's message.
         problem: String,
     },
+    /// Tools of a user's own that no task could use.
+    #[error("tools of `{name}`: {problem}")]
+    Toolbox {
+        /// The toolbox.
+        name: String,
+        /// What was found, and a `hint:`.
+        problem: String,
+    },
+    /// A Python file of tools that cannot be imported.
+    #[error(
+        "`{}` does not import: {problem}\nhint: `python3 {}` shows the same outside the \
+         sandbox; tools see no network, no environment and no file but Python's own",
+        path.display(),
+        path.display()
+    )]
+    PythonFile {
+        /// The file.
+        path: PathBuf,
+        /// Python's traceback, or how the process ended.
+        problem: String,
+    },
     /// The tools' interpreter does not run.
     #[error(
         "cannot run `{program}`: {problem}\nhint: the tools of this suite are Python programs; install Python 3.8 or later, or name one in `python.interpreter`"

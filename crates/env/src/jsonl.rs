@@ -64,6 +64,11 @@ impl Fields {
             })
     }
 
+    /// Every field that was not taken.
+    pub(crate) fn rest(self) -> Map<String, Value> {
+        self.0
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }

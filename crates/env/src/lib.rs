@@ -7,6 +7,7 @@ pub mod ftrl;
 mod jsonl;
 mod metrics;
 mod protocol;
+pub mod own;
 mod python;
 pub mod reward;
 mod trace;

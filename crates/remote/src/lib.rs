@@ -3,3 +3,5 @@
 //! clear error; nothing here waits for ever.
 
 pub mod endpoint;
+pub mod mcp;
+pub mod own;

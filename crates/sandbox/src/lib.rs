@@ -1,2 +1,14 @@
 //! Strangers' Python in processes that can do no harm: layers, limits, workers, pools.
-//! Knows sources, arguments and time-outs; knows no task and no score.
+//! Knows sources, arguments and time-outs; knows no task and no score. Whatever a stranger's
+//! code does is an answer that the caller can tell its agent; only a sandbox that cannot be set
+//! up is an error.
+
+mod config;
+mod error;
+mod pool;
+mod session;
+
+pub use config::{Isolation, PythonConfig, SandboxConfig};
+pub use error::SandboxError;
+pub use pool::{Pool, PythonTool, call_error, is_day};
+pub use session::{Failure, FunctionInfo, Session};

@@ -19,8 +19,13 @@ pub(super) fn f1(case: &Case<'_>) -> f64 {
 /// 1 for an answer that is the expected one after SQuAD's normalisation
 /// (Rajpurkar et al. 2016, <https://arxiv.org/abs/1606.05250>), else 0.
 pub(super) fn exact(case: &Case<'_>) -> f64 {
-    let is_exact = |answer| normalise(answer) == normalise(expected(case));
+    let is_exact = |answer| is_exact_answer(answer, expected(case));
     f64::from(answer(case).is_some_and(is_exact))
+}
+
+/// Whether two answers are the same after SQuAD's normalisation.
+pub(crate) fn is_exact_answer(answer: &str, expected: &str) -> bool {
+    normalise(answer) == normalise(expected)
 }
 
 fn expected<'a>(case: &Case<'a>) -> &'a str {
@@ -35,7 +40,7 @@ fn answer<'a>(case: &Case<'a>) -> Option<&'a str> {
 
 /// What a turn answers: what stands between its first `<answer>` tags; where the prompt does
 /// not ask for tags, also the whole of a turn without a call. Reasoning is no answer.
-pub(super) fn answer_of<'a>(task: &Task, turn: &'a Turn) -> Option<&'a str> {
+pub(crate) fn answer_of<'a>(task: &Task, turn: &'a Turn) -> Option<&'a str> {
     let tagged = turn.content.split_once(TAG);
     if let Some((answer, _)) = tagged.and_then(|(_, rest)| rest.split_once(TAG_END)) {
         return Some(answer.trim());

@@ -13,6 +13,7 @@ mod tests;
 mod tool_rl;
 mod transport;
 
+pub(crate) use answer::{answer_of, is_exact_answer};
 pub use config::{Config, ConfigError, Matching, RewardKind, Step};
 
 use episode::{Score, Task, ToolCall, Trace, TraceTurn, Turn};

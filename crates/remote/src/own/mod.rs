@@ -1,0 +1,5 @@
+//! Your own tools from wherever they are: a Python file, MCP servers, an HTTP environment.
+
+mod error;
+
+pub use error::ToolsError;
