@@ -14,10 +14,10 @@ use clap_complete::Shell;
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
 };
-pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName};
+pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
-    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource, TraceSubject,
+    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
 use crate::config::Preset;
 

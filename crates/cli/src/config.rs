@@ -1,10 +1,15 @@
 //! The one config of a run: the crates' own configs put together, and what only the binary
 //! decides - which model, which data, which evaluations. Reading it is `config_file`'s affair.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use env::own::Accept;
+use env::toolhop::Scenario;
 use env::{reward, world};
 use objective::Algorithm;
+use remote::http_env::HttpConfig;
+use remote::mcp::McpConfig;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides what a run does.
@@ -22,7 +27,9 @@ pub(crate) struct RunConfig {
     /// What it is trained and evaluated on.
     pub(crate) data: Data,
     /// How a suite's Python tools are run.
-    pub(crate) python: env::PythonConfig,
+    pub(crate) python: sandbox::PythonConfig,
+    /// What Python tools can do to the machine that they run on.
+    pub(crate) sandbox: sandbox::SandboxConfig,
     /// How conversations are laid out as tokens.
     pub(crate) chat: chat::Config,
     /// How episodes are rolled out, in training and in evaluation.
@@ -159,6 +166,12 @@ pub(crate) enum Source {
     Stream(world::Config),
     /// Rows of a file in FTRL's format, whose tools are Python programs.
     Ftrl(Ftrl),
+    /// Questions of ToolHop, whose tools are Python programs.
+    Toolhop(ToolHop),
+    /// The Berkeley Function Calling Leaderboard.
+    Bfcl(bfcl::BfclOptions),
+    /// Tasks of one's own, with tools of one's own.
+    Own(Own),
 }
 
 /// Rows of a file in FTRL's format.
@@ -174,6 +187,50 @@ pub(crate) struct Ftrl {
     /// when it calls the tool, and not an error.
     #[serde(default)]
     pub(crate) allow_broken_tools: bool,
+}
+
+/// Questions of ToolHop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ToolHop {
+    /// The questions: the published JSON, or one a line.
+    pub(crate) file: PathBuf,
+    /// How every question is asked: `direct`, `mandatory`, `free`. Of several scenarios each has
+    /// a task of its own for each question.
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Expert traces for them, one a line. Without it, tasks have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traces: Option<PathBuf>,
+    /// Whether a tool that does not compile is the agent's affair, who reads Python's message
+    /// when it calls the tool, and not an error.
+    pub(crate) allow_broken_tools: bool,
+}
+
+impl Default for ToolHop {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            scenarios: vec![Scenario::Mandatory],
+            traces: None,
+            allow_broken_tools: false,
+        }
+    }
+}
+
+/// Tasks of one's own, with tools of one's own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Own {
+    /// The tasks, one a line, with their traces where they have any.
+    pub(crate) file: PathBuf,
+    /// Python files whose functions are tools, by their type hints and docstrings.
+    pub(crate) python: Vec<PathBuf>,
+    /// MCP servers, each under the name by which a task's `suite` may ask for it.
+    pub(crate) mcp: BTreeMap<String, McpConfig>,
+    /// HTTP environments, each under the name by which a task's `suite` may ask for it.
+    pub(crate) http: BTreeMap<String, HttpConfig>,
+    /// When an answer is accepted: if it `contains` one of the task's, or is one (`exact`).
+    pub(crate) accept: Accept,
 }
 
 /// The evaluations before, during and after training.
@@ -371,7 +428,7 @@ impl RunConfig {
         let (variant, world) = match source {
             Source::World(world) => ("world", world),
             Source::Stream(world) => ("stream", world),
-            Source::Ftrl(_) => return Ok(()),
+            _ => return Ok(()),
         };
         let message = world.check().map_err(|error| error.to_string());
         message.map_err(|text| in_message(&format!("{key}.{variant}"), &text))

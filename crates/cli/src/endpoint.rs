@@ -15,7 +15,7 @@ use crate::exit::UsageError;
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// How an endpoint is asked. The command that takes these has an argument `endpoint` too.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Endpoint")]
 pub(crate) struct EndpointArgs {
     /// The environment variable that has the endpoint's key [default: OPENAI_API_KEY, if set]
@@ -51,8 +51,9 @@ pub(crate) struct EndpointArgs {
 }
 
 /// How the model is told what it has said itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HistoryName {
+    #[default]
     /// Its calls and its reasoning in the fields in which they came
     Fields,
     /// The same without its reasoning

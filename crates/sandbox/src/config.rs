@@ -79,3 +79,14 @@ pub enum Isolation {
     /// Also a file system of their own that holds nothing but what they may read (`bwrap`).
     Bubblewrap,
 }
+
+impl Isolation {
+    /// As in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Namespaces => "namespaces",
+            Self::Bubblewrap => "bubblewrap",
+        }
+    }
+}

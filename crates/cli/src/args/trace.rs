@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::SuiteName;
+use super::TaskArgs;
 use crate::endpoint::EndpointArgs;
 
 #[derive(Debug, Subcommand)]
@@ -28,23 +28,6 @@ pub(crate) enum TraceCommand {
     Check(TraceCheck),
     /// Show a trace, its reasoning in the segments that annealing drops one by one
     Show(TraceShow),
-}
-
-/// Whose tasks the traces solve.
-#[derive(Debug, Args)]
-pub(crate) struct TraceSubject {
-    /// What kind of tasks they are
-    #[arg(long)]
-    pub(crate) suite: SuiteName,
-    /// The tasks, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
-    /// A config for tools, chat and rollouts
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Change one key of the config
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
 }
 
 /// Where traces come from.
@@ -80,7 +63,7 @@ Examples:
   pact trace build --suite world --data tasks.jsonl --from rollouts=model --samples 1 --out my.jsonl")]
 pub(crate) struct TraceBuild {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// `planner`, the world's expert; `gold`, the rows' `ground_truth` calls; `recorded=FILE`, a
     /// file of traces, messages or calls; `rollouts=MODEL`, the best episode of each task
     #[arg(long, value_name = "SOURCE", value_parser = parse_source)]
@@ -109,7 +92,7 @@ With a server of an OpenAI-compatible API, for example:
       --model teacher --samples 4 --out traces.jsonl")]
 pub(crate) struct TraceCollect {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// The base URL of an OpenAI-compatible server
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: String,
@@ -151,7 +134,7 @@ Examples:
   pact trace check --suite ftrl --data tasks.jsonl --traces planned.jsonl --json")]
 pub(crate) struct TraceCheck {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// The traces, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: PathBuf,
@@ -167,7 +150,7 @@ Examples:
   pact trace show --suite world --data tasks.jsonl --traces planned.jsonl 3")]
 pub(crate) struct TraceShow {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// The traces, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: PathBuf,

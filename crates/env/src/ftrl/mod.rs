@@ -3,6 +3,7 @@
 mod check;
 mod file;
 mod gold;
+mod prefix;
 mod row;
 mod suite;
 

@@ -11,9 +11,10 @@ use episode::{Episode, Group, Seed, Task, Trace};
 use rollout::{Setting, Start};
 use serde::Serialize;
 
-use super::{Tasks, Unverified};
+use super::{Unverified, without};
 use crate::args::TraceCollect;
 use crate::exit::{Exit, UsageError};
+use crate::suites::{self, Opened};
 use crate::terminal::Progress;
 use crate::{clock, config_file, endpoint, prompts, tokenizer};
 
@@ -35,12 +36,12 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
     let subject = &arguments.subject;
     let config = config_file::read(subject.config.as_deref(), &subject.set)?;
     let endpoint = endpoint::open(&arguments.endpoint, &arguments.model, &arguments.asking)?;
-    let tasks = Tasks::open(subject, &config)?;
+    let tasks = suites::open_tasks(subject, &config, true, None)?;
     let chat = tokenizer::load_chat(arguments.tokenizer.as_deref(), config.chat.clone())?;
 
-    let earlier = earlier(arguments, tasks.suite().tasks())?;
+    let earlier = earlier(arguments, tasks.suite.tasks())?;
     let has_trace: HashSet<&str> = earlier.iter().map(|trace| &*trace.task).collect();
-    let asked = tasks.suite().tasks().iter();
+    let asked = tasks.suite.tasks().iter();
     let asked = asked.take(arguments.limit.unwrap_or(usize::MAX));
     let asked: Vec<&Task> = asked
         .filter(|task| !has_trace.contains(&*task.id))
@@ -57,7 +58,7 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
         let clock = clock::start();
         let setting = Setting {
             chat: &chat,
-            suite: tasks.suite(),
+            suite: &*tasks.suite,
             config: &config.rollout,
             clock: &*clock,
         };
@@ -82,8 +83,8 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
     let collected = Collected {
         traces: kept.len(),
         verified: kept.iter().filter(|it| it.verified == Some(true)).count(),
-        tasks: tasks.suite().tasks().len(),
-        tasks_without_trace: tasks.without(&kept),
+        tasks: tasks.suite.tasks().len(),
+        tasks_without_trace: without(tasks.suite.tasks(), &kept),
         prompt_tokens: usage.prompt_tokens,
         completion_tokens: usage.completion_tokens,
         left_out,
@@ -124,7 +125,7 @@ fn to_go_on(error: &rollout::RolloutError, arguments: &TraceCollect) -> anyhow::
 /// Writes the best verified episode of each task, as soon as all of its samples are over.
 struct Keeper<'a> {
     arguments: &'a TraceCollect,
-    tasks: &'a Tasks,
+    tasks: &'a Opened,
     chat: &'a chat::Chat,
     /// Episodes of tasks of which some are still to come.
     waiting: HashMap<String, Vec<Episode>>,
@@ -135,7 +136,7 @@ struct Keeper<'a> {
 impl<'a> Keeper<'a> {
     fn new(
         arguments: &'a TraceCollect,
-        tasks: &'a Tasks,
+        tasks: &'a Opened,
         chat: &'a chat::Chat,
         earlier: &[Trace],
     ) -> Self {
@@ -205,7 +206,7 @@ impl<'a> Keeper<'a> {
     /// Puts the traces into the order of their tasks, by a file that takes the place of the one
     /// that grew.
     fn finish(mut self) -> Result<(Vec<Trace>, Vec<Unverified>)> {
-        let tasks = self.tasks.suite().tasks().iter().enumerate();
+        let tasks = self.tasks.suite.tasks().iter().enumerate();
         let places: HashMap<&str, usize> = tasks.map(|(at, task)| (&*task.id, at)).collect();
         self.kept.sort_by_key(|trace| places.get(&*trace.task));
         self.left_out.sort_by_key(|trace| places.get(&*trace.task));

@@ -1,0 +1,8 @@
+//! The leaderboard as a suite of tasks.
+
+mod data;
+mod dialogue;
+mod loading;
+mod memory;
+mod mini;
+mod play;
