@@ -42,6 +42,9 @@ pub(crate) struct EndpointArgs {
     /// How the model is told what it has said itself
     #[arg(long, default_value = "fields", requires = "endpoint")]
     pub(crate) history: HistoryName,
+    /// End an episode, not all of them, when the endpoint breaks over it however often it is asked
+    #[arg(long, requires = "endpoint")]
+    pub(crate) skip_unanswered: bool,
     /// One more field of every request; null leaves a field out
     #[arg(long, value_name = "NAME=JSON", requires = "endpoint", value_parser = parse_field)]
     pub(crate) field: Vec<(String, Value)>,
@@ -94,6 +97,7 @@ pub(crate) fn open(url: &str, model: &str, arguments: &EndpointArgs) -> Result<E
         stream: arguments.stream,
         max_completion_tokens: arguments.max_completion_tokens,
         history: arguments.history.into(),
+        skip_unanswered: arguments.skip_unanswered,
         fields: arguments.field.iter().cloned().collect::<Map<_, _>>(),
         ..Endpoint::new(address, model)
     })
