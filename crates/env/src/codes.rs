@@ -2,7 +2,6 @@
 //! runs it.
 
 use episode::{Observation, ToolCall};
-
 use sandbox::{Pool, PythonTool, call_error};
 
 /// Runs one call, in a world that no earlier call has touched; `source` is what the task has

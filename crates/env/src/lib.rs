@@ -14,6 +14,7 @@ mod protocol;
 mod python_json;
 pub mod reward;
 mod table;
+pub mod tau;
 pub mod toolhop;
 mod trace;
 pub mod world;
