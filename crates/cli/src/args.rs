@@ -14,7 +14,7 @@ use clap_complete::Shell;
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
 };
-pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName, TaskArgs, Traces};
+pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
@@ -59,6 +59,10 @@ pub(crate) enum Command {
     /// Measure the engine on random weights: speed, memory, and what bounds them
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Score result files in the layout of BFCL's own program, whoever made them
+    Score(Score),
+    /// Say what this machine has: processor, Python, and which layers of the sandbox hold
+    Doctor(Doctor),
     /// Show a run, or one of its episodes, as text
     Show(Show),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
@@ -99,6 +103,42 @@ pub(crate) struct Train {
     #[arg(long, conflicts_with_all = ["resume", "run"])]
     pub(crate) plan: bool,
     /// Print the outcome, or the plan, as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact score --help")]
+pub(crate) struct Score {
+    /// A model's folder in `result/`, which `pact eval --suite bfcl --out DIR` and BFCL's own program
+    /// write
+    pub(crate) results: PathBuf,
+    /// The data set's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// How texts tell calls [default: as the folder's name says, `-FC` at its end or not]
+    #[arg(long)]
+    pub(crate) format: Option<FormatName>,
+    /// Print every record's verdict as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact doctor
+  pact doctor --set sandbox.isolation=process --json")]
+pub(crate) struct Doctor {
+    /// A config for Python and the sandbox
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print it as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -166,6 +166,8 @@ pub(crate) enum Source {
     Toolhop(ToolHop),
     /// The Berkeley Function Calling Leaderboard.
     Bfcl(bfcl::BfclOptions),
+    /// Tasks over a database that is to end in a known state, as FTRL packages tau-bench.
+    Tau(Tau),
     /// Tasks of one's own, with tools of one's own.
     Own(remote::own::OwnTools),
 }
@@ -211,6 +213,17 @@ impl Default for ToolHop {
             allow_broken_tools: false,
         }
     }
+}
+
+/// Tasks over a database, as FTRL packages tau-bench.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Tau {
+    /// The tasks, one a line; beside it a folder for each domain.
+    pub(crate) file: PathBuf,
+    /// Expert traces for them, one a line. Without it, tasks have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traces: Option<PathBuf>,
 }
 
 /// The evaluations before, during and after training.

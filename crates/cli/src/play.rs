@@ -103,7 +103,8 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
 
 /// The traces that come with the tasks.
 fn gold(opened: &Opened, tasks: &TaskArgs) -> Result<Vec<Trace>> {
-    if opened.traces.is_empty() {
+    let traces = opened.gold();
+    if traces.is_empty() {
         let message = format!(
             "`--policy gold`: the tasks of `{}` come without traces\n\
              hint: `--policy replay:FILE` plays those of a file",
@@ -111,7 +112,7 @@ fn gold(opened: &Opened, tasks: &TaskArgs) -> Result<Vec<Trace>> {
         );
         return Err(UsageError(message).into());
     }
-    Ok(opened.traces.clone())
+    Ok(traces)
 }
 
 /// Who plays what, apart from the policy.

@@ -9,16 +9,18 @@ use bfcl::suite::{Format, Selection};
 use bfcl::{BfclOptions, BfclSuite};
 use env::ftrl::{FtrlOptions, FtrlSuite};
 use env::own::PythonTools;
+use env::tau::{StaticUsers, TauSuite};
 use env::toolhop::{Scenario, ToolHopOptions, ToolHopSuite};
 use env::world::{self, WorldSuite};
 use env::{ReplayReport, Suite, load_traces, replay};
 use episode::{Task, Trace};
 use remote::http_env::HttpConfig;
 use remote::own::OwnTools;
+use sandbox::Pool;
 use train::{Missing, Settings};
 
 use crate::args::{SuiteName, TaskArgs};
-use crate::config::{Ftrl, RunConfig, Source, ToolHop};
+use crate::config::{Ftrl, RunConfig, Source, Tau, ToolHop};
 use crate::exit::UsageError;
 use crate::{paths, suggestion};
 
@@ -40,6 +42,8 @@ pub(crate) enum More {
     Ftrl(Arc<FtrlSuite>),
     /// Writes the leaderboard's result files.
     Bfcl(Arc<BfclSuite>),
+    /// Acts its gold actions out.
+    Tau(Arc<TauSuite>),
 }
 
 impl Opened {
@@ -57,6 +61,24 @@ impl Opened {
             More::Ftrl(suite) => suite.replay_as_recorded(trace)?,
             _ => replay(&*self.suite, trace),
         })
+    }
+
+    /// The expert traces that come with the tasks, or that gold calls among them make.
+    pub(crate) fn gold(&self) -> Vec<Trace> {
+        match &self.more {
+            More::Ftrl(suite) if self.traces.is_empty() => suite.gold_traces(),
+            More::Tau(suite) if self.traces.is_empty() => suite.gold_traces(),
+            _ => self.traces.clone(),
+        }
+    }
+
+    /// The expert traces that come with the tasks, or that gold calls among them make.
+    pub(crate) fn gold(&self) -> Vec<Trace> {
+        match &self.more {
+            More::Ftrl(suite) if self.traces.is_empty() => suite.gold_traces(),
+            More::Tau(suite) if self.traces.is_empty() => suite.gold_traces(),
+            _ => self.traces.clone(),
+        }
     }
 }
 
@@ -179,6 +201,10 @@ fn source(tasks: &TaskArgs, config: &RunConfig) -> Result<Source> {
             }
             Source::Bfcl(options)
         }
+        SuiteName::Tau => Source::Tau(Tau {
+            file: data,
+            traces: None,
+        }),
         SuiteName::Own => {
             let mut own = match configured {
                 Source::Own(own) => own.clone(),
@@ -262,6 +288,17 @@ fn open(source: &Source, config: &RunConfig) -> Result<Opened> {
                 more: More::Bfcl(suite),
             }
         }
+        Source::Tau(tau) => {
+            let pool = Pool::new(python, sandbox)?;
+            let file = paths::resolve(&tau.file)?;
+            let suite = Arc::new(TauSuite::load(&file, pool, Arc::new(StaticUsers))?);
+            let traces = traces_of(tau.traces.as_ref(), &*suite)?;
+            Opened {
+                suite: suite.clone(),
+                traces,
+                more: More::Tau(suite),
+            }
+        }
         Source::Own(own) => open_own(own, config)?,
     })
 }
@@ -274,7 +311,7 @@ fn open_own(own: &OwnTools, config: &RunConfig) -> Result<Opened> {
     let mut own = own.clone();
     own.file = paths::resolve(&own.file)?;
     let load = |file: &PathBuf| -> Result<PythonTools> {
-        let pool = sandbox::Pool::new(config.python.clone(), config.sandbox.clone())?;
+        let pool = Pool::new(config.python.clone(), config.sandbox.clone())?;
         Ok(PythonTools::load("python", &paths::resolve(file)?, pool)?)
     };
     let python = own.python.as_ref().map(load).transpose()?;

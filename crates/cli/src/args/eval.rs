@@ -14,7 +14,7 @@ pub(crate) struct TaskArgs {
     /// What kind of tasks they are
     #[arg(long)]
     pub(crate) suite: SuiteName,
-    /// The tasks: a file, one a line (of BFCL and tau-bench: the data set's folder)
+    /// The tasks: a file, one a line; of BFCL the data set's folder
     #[arg(long, value_name = "PATH")]
     pub(crate) data: PathBuf,
     /// Parts of the suite: BFCL's categories or groups of them, ToolHop's scenarios [default: BFCL's
@@ -208,6 +208,8 @@ pub(crate) enum SuiteName {
     Toolhop,
     /// The Berkeley Function Calling Leaderboard: multi-turn, memory, web search
     Bfcl,
+    /// Tools over a database that is to end in a known state, as tau-bench's
+    Tau,
     /// Your own tasks, with tools of your own
     Own,
 }

@@ -89,15 +89,12 @@ fn planned(tasks: &Opened) -> Result<Vec<Trace>> {
 }
 
 fn gold(tasks: &Opened, file: &Path) -> Result<Vec<Trace>> {
-    let traces = match &tasks.more {
-        More::Ftrl(suite) => suite.gold_traces(),
-        More::World(_) => {
-            let message = "`--from gold`: rows of the tool world have no gold calls\n\
-                           hint: `--from planner`, or `--suite ftrl`";
-            return Err(UsageError(message.to_owned()).into());
-        }
-        _ => tasks.traces.clone(),
-    };
+    if matches!(tasks.more, More::World(_)) {
+        let message = "`--from gold`: rows of the tool world have no gold calls\n\
+                       hint: `--from planner`, or `--suite ftrl`";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let traces = tasks.gold();
     if traces.is_empty() {
         bail!(
             "`{}`: no task comes with gold calls (of FTRL's rows, the field `ground_truth`)\n\
