@@ -71,15 +71,6 @@ impl Opened {
             _ => self.traces.clone(),
         }
     }
-
-    /// The expert traces that come with the tasks, or that gold calls among them make.
-    pub(crate) fn gold(&self) -> Vec<Trace> {
-        match &self.more {
-            More::Ftrl(suite) if self.traces.is_empty() => suite.gold_traces(),
-            More::Tau(suite) if self.traces.is_empty() => suite.gold_traces(),
-            _ => self.traces.clone(),
-        }
-    }
 }
 
 /// The tasks that a command line names. `served` where a model behind an endpoint plays them;
