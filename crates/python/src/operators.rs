@@ -76,15 +76,16 @@ fn repeat(sequence: &Value, count: &BigInt) -> Result<Value, Exception> {
         Value::List(items) | Value::Tuple(items) => items.len(),
         _ => 0,
     };
-    let count = if count.is_negative() {
-        BigInt::zero()
-    } else {
-        count.clone()
+    let Ok(count) = i64::try_from(count) else {
+        return Err(Exception::new(
+            ExceptionKind::Overflow,
+            "cannot fit 'int' into an index-sized integer",
+        ));
     };
-    if &count * length > BigInt::from(LONGEST) {
+    let count = usize::try_from(count).unwrap_or(0);
+    if count.saturating_mul(length) > LONGEST {
         return Err(Exception::new(ExceptionKind::Memory, ""));
     }
-    let count = usize::try_from(count).unwrap_or(0);
     Ok(match sequence {
         Value::Str(text) => Value::Str(text.repeat(count)),
         Value::List(items) => Value::List(vec![items.as_slice(); count].concat()),

@@ -162,6 +162,19 @@ impl Value {
         }
     }
 
+    /// `len(value)`
+    pub fn length(&self) -> Result<usize, Exception> {
+        match self {
+            Self::Str(text) => Ok(text.chars().count()),
+            Self::List(items) | Self::Tuple(items) | Self::Set(items) => Ok(items.len()),
+            Self::Dict(dict) => Ok(dict.len()),
+            _ => Err(Exception::type_error(format!(
+                "object of type '{}' has no len()",
+                self.type_name()
+            ))),
+        }
+    }
+
     /// `item in value`
     pub fn contains(&self, item: &Value) -> Result<bool, Exception> {
         match self {
