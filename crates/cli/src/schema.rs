@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 /// The sources of config types, by the module that other modules name them by.
 const SOURCES: &[(&str, &str)] = &[
     ("", include_str!("config.rs")),
-    ("env", include_str!("../../env/src/python/mod.rs")),
+    ("env", include_str!("../../sandbox/src/config.rs")),
     ("world", include_str!("../../env/src/world/config.rs")),
     ("chat", include_str!("../../chat/src/config.rs")),
     ("rollout", include_str!("../../rollout/src/config.rs")),
