@@ -789,6 +789,7 @@ fn nothing_outlives_us() {
     let mut lines = BufReader::new(holder.stdout.take().unwrap()).lines();
     let folder = lines.find_map(|line| line.unwrap().strip_prefix("held: ").map(PathBuf::from));
     let Some(folder) = folder else {
+        holder.wait().unwrap();
         println!("skipped: no python3");
         return;
     };
