@@ -2,6 +2,7 @@
 //! runs in the order in which they stand here.
 
 mod bench;
+mod data;
 mod eval;
 pub(crate) mod study;
 mod trace;
@@ -13,6 +14,9 @@ use clap_complete::Shell;
 
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
+};
+pub(crate) use self::data::{
+    DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::study::Study;
@@ -38,7 +42,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make and check files of tasks
+    /// Make, check, convert and fetch files of tasks
     #[command(subcommand)]
     Data(DataCommand),
     /// Make, verify and show expert traces
@@ -235,66 +239,6 @@ impl From<Mode> for episode::EvaluationMode {
             Mode::Sampled => Self::Sampled,
         }
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Write tasks that a seeded generator makes
-    #[command(subcommand)]
-    Make(DataMake),
-    /// Look a file of tasks over: rows, tools, and what its traces return
-    Check(DataCheck),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataMake {
-    /// Tasks of the tool world, as rows of FTRL's format with Python sources
-    World(MakeWorld),
-}
-
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  pact data make world --tasks 50 --seed 7 --out tasks.jsonl --traces traces.jsonl
-  pact data make world --tasks 9 --family keyed --split test --set hops=[3,4] --out keyed.jsonl")]
-pub(crate) struct MakeWorld {
-    /// How many tasks
-    #[arg(long, value_name = "N")]
-    pub(crate) tasks: usize,
-    /// Where their randomness comes from
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// The file of tasks to write
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Write an expert's traces here
-    #[arg(long, value_name = "FILE")]
-    pub(crate) traces: Option<PathBuf>,
-    /// The protocol that the tools follow
-    #[arg(long, value_name = "plain|keyed")]
-    pub(crate) family: Option<String>,
-    /// Whose names the tasks have
-    #[arg(long, value_name = "train|validation|test")]
-    pub(crate) split: Option<String>,
-    /// Change one more key of `pact config explain data.train.world`
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  pact data check tasks.jsonl --traces traces.jsonl
-  pact data check tasks.jsonl --json")]
-pub(crate) struct DataCheck {
-    /// The tasks, one row a line, in FTRL's format
-    pub(crate) file: PathBuf,
-    /// Traces to replay, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) traces: Option<PathBuf>,
-    /// Print the outcome as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -12,7 +12,13 @@ use crate::own::TaskRow;
 use crate::table;
 
 pub(super) fn read(fields: Fields, index: usize) -> Result<TaskRow, LineProblem> {
-    let row = Row::read(fields)?;
+    let mut row = Row::read(fields)?;
+    row.id.get_or_insert_with(|| index.to_string());
+    Ok(task(row))
+}
+
+/// A row that has an id.
+pub(super) fn task(row: Row) -> TaskRow {
     let mut extra = Map::new();
     extra.insert("codes".to_owned(), json!(row.codes));
     if row.solve_rate != 0.0 {
@@ -26,8 +32,8 @@ pub(super) fn read(fields: Fields, index: usize) -> Result<TaskRow, LineProblem>
     for (name, value) in optional {
         extra.extend(value.map(|value| (name.to_owned(), value)));
     }
-    Ok(TaskRow {
-        id: row.id.unwrap_or_else(|| index.to_string()),
+    TaskRow {
+        id: row.id.unwrap_or_default(),
         scenario: Some(row.data_source),
         messages: row.messages,
         tools: Some(row.tools),
@@ -35,7 +41,7 @@ pub(super) fn read(fields: Fields, index: usize) -> Result<TaskRow, LineProblem>
         goldens: Some(row.unsolved_set),
         extra,
         ..TaskRow::default()
-    })
+    }
 }
 
 pub(super) fn write(rows: &[TaskRow], lost: &mut Lost) -> Result<Vec<table::Row>, String> {

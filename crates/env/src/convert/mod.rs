@@ -64,6 +64,13 @@ pub fn read(form: Form, path: &Path) -> Result<Vec<TaskRow>, EnvError> {
     .collect()
 }
 
+/// The tasks of a file of FTRL's rows, and behind each one for every turn of its traces that
+/// calls, to go on from there ([`crate::ftrl::Row::prefixes`]).
+pub fn read_prefixes(path: &Path, traces: &Path) -> Result<Vec<TaskRow>, EnvError> {
+    let rows = crate::ftrl::read_prefixes(path, traces)?;
+    Ok(rows.into_iter().map(ftrl::task).collect())
+}
+
 /// Writes tasks, and says what the form does not hold of them.
 pub fn write(form: Form, path: &Path, rows: &[TaskRow]) -> Result<Conversion, EnvError> {
     let mut lost = Lost::default();

@@ -8,5 +8,6 @@ mod row;
 mod suite;
 
 pub use check::{CheckReport, check_file};
+pub(crate) use prefix::read_prefixes;
 pub use row::{GoldCall, Row};
 pub use suite::{FtrlOptions, FtrlSuite};

@@ -1,9 +1,37 @@
 //! FTRL's step-wise samples: an episode told as rows that each go on from where it stood.
 
-use episode::{Message, Role, Trace, TraceTurn};
+use std::path::Path;
+
+use episode::{Message, Role, Task, Trace, TraceTurn};
 
 use super::Row;
-use crate::UnsolvedSet;
+use super::file::RowFile;
+use super::suite::split;
+use crate::{EnvError, UnsolvedSet, load_traces};
+
+/// Every row of a file, each with those that its traces make of it. Their ids are the row's and
+/// a number.
+pub(crate) fn read_prefixes(path: &Path, traces: &Path) -> Result<Vec<Row>, EnvError> {
+    let (file, problems) = RowFile::read(path)?;
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem);
+    }
+    let tasks: Vec<Task> = (file.rows.iter())
+        .map(|(_, row)| split(row.clone()).1)
+        .collect();
+    let traces = load_traces(traces, &tasks)?;
+    let mut rows = Vec::new();
+    for ((_, row), task) in file.rows.iter().zip(&tasks) {
+        rows.push(row.clone());
+        let of_row = traces.iter().filter(|trace| trace.task == task.id);
+        let later = of_row.flat_map(|trace| row.prefixes(trace).into_iter().skip(1));
+        rows.extend(later.enumerate().map(|(number, prefix)| Row {
+            id: Some(format!("{}+{}", task.id, number + 1)),
+            ..prefix
+        }));
+    }
+    Ok(rows)
+}
 
 impl Row {
     /// The row itself, then one row for each turn of the trace that calls: the conversation so

@@ -148,7 +148,7 @@ fn days(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The task that the policy sees, and the row's secrets.
-fn split(row: Row) -> (SuiteRow, Task) {
+pub(super) fn split(row: Row) -> (SuiteRow, Task) {
     let task = Task {
         id: row.id.expect("a row of a file has an id"),
         scenario: row.data_source,

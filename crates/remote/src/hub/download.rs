@@ -37,12 +37,14 @@ pub(super) fn from_hugging_face(
 }
 
 fn cached(hubs: &Hubs, repository: Repo, path: &str) -> Result<PathBuf, String> {
-    let api = ApiBuilder::from_cache(Cache::new(hubs.cache.clone()))
+    let mut api = ApiBuilder::from_cache(Cache::new(hubs.cache.clone()))
         .with_endpoint(hubs.hugging_face.trim_end_matches('/').to_owned())
-        .with_token(hubs.token.clone())
-        .with_progress(false)
-        .build()
-        .map_err(|error| error.to_string())?;
+        .with_progress(false);
+    // Without one, a token that its own tools keep beside the cache is taken.
+    if hubs.token.is_some() {
+        api = api.with_token(hubs.token.clone());
+    }
+    let api = api.build().map_err(|error| error.to_string())?;
     let file = api.repo(repository).get(path);
     file.map_err(|error| error.to_string())
 }

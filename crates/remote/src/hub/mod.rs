@@ -75,8 +75,40 @@ pub fn fetch(
     hubs: &Hubs,
     told: &mut dyn FnMut(&Fetched),
 ) -> Result<Vec<Fetched>, HubError> {
-    let files = match set {
-        DataSet::Bfcl => return wheel::fetch_bfcl(folder, hubs, told),
+    match set {
+        DataSet::Bfcl => wheel::fetch_bfcl(folder, hubs, told),
+        _ => fetch_files(&files_of(set), folder, hubs, told),
+    }
+}
+
+/// One file of a data set, before it is fetched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Planned {
+    /// Where a browser finds it.
+    pub url: String,
+    /// Where it is to lie.
+    pub path: PathBuf,
+    /// What its content must hash to; `None` where no hash is known.
+    pub checksum: Option<Checksum>,
+}
+
+/// What [`fetch`] would bring, for people who must do it by hand.
+pub fn plan(set: DataSet, folder: &Path, hubs: &Hubs) -> Vec<Planned> {
+    if set == DataSet::Bfcl {
+        return vec![wheel::plan_bfcl(folder)];
+    }
+    let planned = |file: &RemoteFile| Planned {
+        url: file.at.url(hubs),
+        path: folder.join(&file.place),
+        checksum: file.checksum,
+    };
+    files_of(set).iter().map(planned).collect()
+}
+
+/// The files that are a data set as they are.
+fn files_of(set: DataSet) -> Vec<RemoteFile> {
+    match set {
+        DataSet::Bfcl => Vec::new(),
         DataSet::Ftrl => ftrl(),
         DataSet::ToolHop => vec![RemoteFile {
             at: Source::HuggingFace {
@@ -96,8 +128,7 @@ pub fn fetch(
                 checksum: None,
             })
             .into(),
-    };
-    fetch_files(&files, folder, hubs, told)
+    }
 }
 
 const TOOLHOP: Checksum =

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::{Checksum, Fetched, HubError, Hubs, check, file_error};
+use super::{Checksum, Fetched, HubError, Hubs, Planned, check, file_error};
 
 /// The package, and the hash that it is held to, by pip and by us.
 const PACKAGE: &str = "bfcl-eval==2026.3.23";
@@ -13,6 +13,15 @@ const CHECKSUM: Checksum =
 const PAGE: &str = "https://pypi.org/project/bfcl-eval/2026.3.23/#files";
 const WHEEL: &str = "bfcl_eval-2026.3.23-py3-none-any.whl";
 const LAYOUT: &str = include_str!("bfcl.py");
+
+/// The wheel, which may be put into the folder by hand.
+pub(super) fn plan_bfcl(folder: &Path) -> Planned {
+    Planned {
+        url: PAGE.to_owned(),
+        path: folder.join(WHEEL),
+        checksum: Some(CHECKSUM),
+    }
+}
 
 /// A wheel that lies in the folder was fetched by hand, and is taken if it is the right one.
 pub(super) fn fetch_bfcl(
