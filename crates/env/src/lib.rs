@@ -13,11 +13,11 @@ pub mod reward;
 mod trace;
 pub mod world;
 
+pub use self::python::PythonConfig;
 pub use error::EnvError;
 pub use jsonl::LineProblem;
 pub use metrics::{UnsolvedSet, verify};
 pub use protocol::{Protocol, Stage, UnreadCalls};
-pub use python::PythonConfig;
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use std::borrow::Cow;

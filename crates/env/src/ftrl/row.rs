@@ -1,8 +1,6 @@
 //! FTRL's file format: one JSON object a line, some of whose fields are strings that hold
 //! JSON. Reads and writes rows; knows nothing of what they mean to an episode.
 
-use std::io;
-
 use episode::Message;
 use indexmap::IndexMap;
 use serde::ser::Error;
@@ -94,38 +92,11 @@ fn as_json_text<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result
     serializer.serialize_str(&python_json(value).map_err(S::Error::custom)?)
 }
 
-/// JSON with Python's default spacing and no ASCII escapes, as FTRL's files have it.
+/// JSON as Python writes it, with no ASCII escapes, as FTRL's files have it.
 fn python_json(value: &impl Serialize) -> serde_json::Result<String> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut bytes,
-        PythonSpacing,
-    ))?;
-    Ok(String::from_utf8(bytes).expect("serde_json writes UTF-8"))
-}
-
-struct PythonSpacing;
-
-impl serde_json::ser::Formatter for PythonSpacing {
-    fn begin_array_value<W: io::Write + ?Sized>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W: io::Write + ?Sized>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
+    let value = serde_json::to_value(value)?;
+    python::json_dumps(&(&value).into(), &python::JsonStyle::default())
+        .map_err(serde_json::Error::custom)
 }
 
 #[cfg(test)]
