@@ -8,7 +8,7 @@ use crate::records::{Questions, calls, data_folder, rows, text};
 /// Why a result may differ from what was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    /// The original drops the blank of "word (" inside text.
+    /// The original drops the blank of "word (" inside text: here, or before in the same record.
     BlankInText,
     /// A set is printed in an order that depends on the process.
     SetOrder,
@@ -18,14 +18,13 @@ enum Kind {
     Other,
 }
 
-fn kind(expected: &str, found: &str) -> Kind {
-    let without_blanks = found.replace(" (", "(");
+fn kind(expected: &str, found: &str, blank_was_given: bool) -> Kind {
     let letters = |text: &str| {
         let mut letters: Vec<char> = text.chars().collect();
         letters.sort_unstable();
         letters
     };
-    if without_blanks == expected.replace(" (", "(") {
+    if blank_was_given {
         Kind::BlankInText
     } else if letters(expected) == letters(found) {
         Kind::SetOrder
@@ -47,12 +46,17 @@ fn data_at_least_97_in_100_fuzzed_calls_give_what_was_recorded() {
         let at = format!("{file}, `{}`", text(row, "id"));
         let long_context = row.get("long_context").unwrap().is_true();
         let mut opened = questions.open(text(row, "record"), long_context);
+        let mut blank_was_given = false;
         for (call, expected) in calls(row) {
+            let arguments = call.split_once('(').map_or("", |(_, arguments)| arguments);
+            blank_was_given |= arguments
+                .match_indices(" (")
+                .any(|(at, _)| arguments[..at].ends_with(char::is_alphanumeric));
             let found = opened.instances.execute(call);
             executed += 1;
             if found != expected {
                 differences
-                    .entry(kind(expected, &found))
+                    .entry(kind(expected, &found, blank_was_given))
                     .or_default()
                     .push(format!(
                         "{at}, `{call}`\n    expected {expected}\n    found    {found}"
