@@ -12,6 +12,7 @@ mod metrics;
 pub mod own;
 mod protocol;
 mod python_json;
+mod python;
 pub mod reward;
 mod table;
 pub mod tau;
@@ -19,6 +20,7 @@ pub mod toolhop;
 mod trace;
 pub mod world;
 
+pub use self::python::PythonConfig;
 pub use error::EnvError;
 pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
