@@ -12,7 +12,6 @@ mod metrics;
 pub mod own;
 mod protocol;
 mod python_json;
-mod python;
 pub mod reward;
 mod table;
 pub mod tau;

@@ -106,13 +106,6 @@ fn as_json_text<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result
     serializer.serialize_str(&python_json(value).map_err(S::Error::custom)?)
 }
 
-/// JSON as Python writes it, with no ASCII escapes, as FTRL's files have it.
-fn python_json(value: &impl Serialize) -> serde_json::Result<String> {
-    let value = serde_json::to_value(value)?;
-    python::json_dumps(&(&value).into(), &python::JsonStyle::default())
-        .map_err(serde_json::Error::custom)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
