@@ -19,7 +19,6 @@ pub mod toolhop;
 mod trace;
 pub mod world;
 
-pub use self::python::PythonConfig;
 pub use error::EnvError;
 pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
