@@ -1,4 +1,5 @@
-//! Dates as Python's `datetime.strptime` reads them and `strftime` prints them. No time zone, no clock.
+//! Dates as Python's `datetime.strptime` reads them and `strftime` prints them. Knows no time zone
+//! and no clock.
 
 use std::fmt;
 
@@ -84,7 +85,8 @@ impl Default for Date {
 }
 
 impl Date {
-    /// `datetime.strptime(text, "%Y-%m-%d")`, which also takes `2024-1-5`; `Err`: the text of Python's ValueError.
+    /// `datetime.strptime(text, "%Y-%m-%d")`, which also takes `2024-1-5`; an `Err` is the text of
+    /// Python's `ValueError`.
     pub fn parse(text: &str) -> Result<Date, String> {
         Ok(parse(text, DATE)?.date)
     }
@@ -124,7 +126,8 @@ impl Moment {
         Moment { date, second: 0 }
     }
 
-    /// `datetime.strptime(text, "%Y-%m-%d %H:%M:%S")`; `Err`: the text of Python's ValueError.
+    /// `datetime.strptime(text, "%Y-%m-%d %H:%M:%S")`; an `Err` is the text of Python's
+    /// `ValueError`.
     pub fn parse(text: &str) -> Result<Moment, String> {
         parse(text, MOMENT)
     }
@@ -200,7 +203,8 @@ struct Values {
     second: u32,
 }
 
-/// Matches `fields` at the beginning of `text`, going back where a shorter number lets the rest match: what is left of the text.
+/// What is left of `text` after `fields` have been matched at its beginning. A number takes fewer
+/// digits where what follows would not match otherwise.
 fn match_fields<'t>(fields: &[Field], text: &'t str, values: &mut Values) -> Option<&'t str> {
     let Some((field, others)) = fields.split_first() else {
         return Some(text);

@@ -12,7 +12,7 @@ const CALL_END: &str = "\n</tool_call>";
 const THINK: &str = "<think>";
 const THINK_END: &str = "</think>";
 
-/// How a model's text tells calls.
+/// How a model's text tells calls, by which of its authors' programs reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Handler {

@@ -48,6 +48,18 @@ pub enum BfclError {
         /// What differs.
         problem: String,
     },
+    /// A folder that has no result file of any category.
+    #[error(
+        "`{}` has no result file\nhint: a model's folder has files such as `{}`",
+        folder.display(),
+        example.display()
+    )]
+    NoResults {
+        /// The folder.
+        folder: PathBuf,
+        /// Where a file would lie.
+        example: PathBuf,
+    },
     /// A question that no episode could be played with.
     #[error("question `{id}`: {problem}")]
     Question {
@@ -59,6 +71,10 @@ pub enum BfclError {
     /// The constants of the back ends cannot be used.
     #[error(transparent)]
     Tables(#[from] TablesError),
+    /// The model that embeds cannot be used.
+    #[cfg(feature = "vector")]
+    #[error(transparent)]
+    Embedder(#[from] crate::memory::EmbedderError),
     /// What an earlier run has left of a memory cannot be used.
     #[error("`{}`: {problem}", path.display())]
     Snapshot {

@@ -155,13 +155,7 @@ fn length(call: &Call) -> Result<Value, Exception> {
             call.positional.len()
         )));
     };
-    let length = value.iterate().map_err(|_| {
-        Exception::type_error(format!(
-            "object of type '{}' has no len()",
-            value.type_name()
-        ))
-    })?;
-    Ok(Value::Int(length.len() as i64))
+    value.length().map(|length| Value::Int(length as i64))
 }
 
 /// Prints nowhere: nobody of the conversation would see it.

@@ -14,6 +14,7 @@ pub mod prompt;
 pub mod qwen3;
 pub mod records;
 pub mod result_file;
+pub mod score;
 pub mod search;
 pub mod suite;
 pub mod tables;

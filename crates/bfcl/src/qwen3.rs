@@ -196,3 +196,74 @@ fn not_a_call(value: &Value) -> Exception {
 fn write(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     text.write_fmt(arguments).expect("a string takes all text");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALL: &str = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": 1}}\n</tool_call>";
+
+    /// The prompt after a user's question and what the model replied.
+    fn after(reply: &str, next: &str) -> Result<String, Exception> {
+        let reply = read_reply(reply, Handler::Fc).message;
+        let question = Message::new(Role::User, "Q");
+        let next = Message::new(Role::Tool, next);
+        let prompt = prompt(&[question, reply, next], &[])?;
+        let before = "<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\n";
+        let after = "<|im_end|>\n<|im_start|>user\n<tool_response>\nR\n</tool_response><|im_end|>\n<|im_start|>assistant\n";
+        let middle = prompt
+            .strip_prefix(before)
+            .and_then(|it| it.strip_suffix(after));
+        Ok(middle.expect("a turn in its place").to_owned())
+    }
+
+    #[test]
+    fn a_turn_that_calls_forgets_what_it_said() {
+        let check = |reply: &str, expected: &str| {
+            assert_eq!(after(reply, "R").as_deref(), Ok(expected), "{reply}");
+        };
+        check(&format!("I call.\n{CALL}"), CALL);
+        check(
+            &format!("<think>\nso\n</think>\n\n{CALL}"),
+            &format!("<think>\nso\n</think>\n\n{CALL}"),
+        );
+        check(&format!("{CALL}\n{CALL}"), &format!("{CALL}{CALL}"));
+        check(
+            &format!("<think>{CALL}</think>No."),
+            &format!("<think>\n{CALL}\n</think>\n\n{CALL}"),
+        );
+        check("<think>\n</think>\n\nNo.", "No.");
+    }
+
+    #[test]
+    fn a_call_that_is_none_cannot_be_printed_again() {
+        let check = |call: &str| {
+            let reply = format!("<tool_call>\n{call}\n</tool_call>");
+            assert!(after(&reply, "R").is_err(), "{call}");
+        };
+        check("[1]");
+        check(r#"{"arguments": {}}"#);
+        check(r#"{"name": null, "arguments": {}}"#);
+        check(r#"{"name": "f"}"#);
+    }
+
+    #[test]
+    fn thoughts_of_earlier_turns_are_forgotten() {
+        let mut messages = vec![Message::new(Role::User, "a")];
+        messages.push(read_reply("<think>\nb\n</think>\n\nc", Handler::Prompting).message);
+        let with = prompt(&messages, &[]).expect("a prompt");
+        assert!(with.contains("<think>\nb\n</think>\n\nc"), "{with}");
+        messages.push(Message::new(Role::User, "<tool_response>d</tool_response>"));
+        assert!(
+            prompt(&messages, &[])
+                .expect("a prompt")
+                .contains("<think>")
+        );
+        messages.push(Message::new(Role::User, "d"));
+        assert!(
+            !prompt(&messages, &[])
+                .expect("a prompt")
+                .contains("<think>")
+        );
+    }
+}

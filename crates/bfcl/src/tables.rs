@@ -64,6 +64,18 @@ impl Tables {
             .ok_or_else(missing)
     }
 
+    /// As [`Self::backend`], of a table that is a list.
+    pub fn list(&self, module: &str, name: &str) -> Result<&[Value], Exception> {
+        let table = self.backend(module, name)?.as_list();
+        table.ok_or_else(|| unexpected(module, name, "a list"))
+    }
+
+    /// As [`Self::backend`], of a table that is a dict.
+    pub fn dict(&self, module: &str, name: &str) -> Result<&Dict, Exception> {
+        let table = self.backend(module, name)?.as_dict();
+        table.ok_or_else(|| unexpected(module, name, "a dict"))
+    }
+
     /// A constant of long-context mode, such as `FILE_CONTENT_EXTENSION`; `KeyError` where the
     /// file lacks it.
     pub fn long_context(&self, name: &str) -> Result<&Value, Exception> {
@@ -75,6 +87,10 @@ impl Tables {
 
 fn missing(file: &str, name: &str) -> Exception {
     Exception::value_error(format!("`{file}` has no `{name}`"))
+}
+
+fn unexpected(module: &str, name: &str, expected: &str) -> Exception {
+    Exception::value_error(format!("`{BACKENDS}`: `{module}.{name}` is not {expected}"))
 }
 
 fn read(path: &Path) -> Result<Dict, TablesError> {

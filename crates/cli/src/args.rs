@@ -18,10 +18,10 @@ pub(crate) use self::bench::{
 pub(crate) use self::data::{
     DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
 };
-pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName};
+pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
-    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource, TraceSubject,
+    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
 use crate::config::Preset;
 
@@ -63,6 +63,10 @@ pub(crate) enum Command {
     /// Measure the engine on random weights: speed, memory, and what bounds them
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Score result files in the layout of BFCL's own program, whoever made them
+    Score(Score),
+    /// Say what this machine has: processor, Python, and which layers of the sandbox hold
+    Doctor(Doctor),
     /// Show a run, or one of its episodes, as text
     Show(Show),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
@@ -103,6 +107,42 @@ pub(crate) struct Train {
     #[arg(long, conflicts_with_all = ["resume", "run"])]
     pub(crate) plan: bool,
     /// Print the outcome, or the plan, as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact score --help")]
+pub(crate) struct Score {
+    /// A model's folder in `result/`, which `pact eval --suite bfcl --out DIR` and BFCL's own program
+    /// write
+    pub(crate) results: PathBuf,
+    /// The data set's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// How texts tell calls [default: as the folder's name says, `-FC` at its end or not]
+    #[arg(long)]
+    pub(crate) format: Option<FormatName>,
+    /// Print every record's verdict as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact doctor
+  pact doctor --set sandbox.isolation=process --json")]
+pub(crate) struct Doctor {
+    /// A config for Python and the sandbox
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print it as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -66,15 +66,14 @@ pub enum EnvError {
     },
     /// A Python file of tools that cannot be imported.
     #[error(
-        "`{}` does not import: {problem}\nhint: `python3 {}` shows the same outside the \
-         sandbox; tools see no network, no environment and no file but Python's own",
-        path.display(),
+        "`{}` does not import: {problem}\nhint: tools run in a sandbox, without network, \
+         environment or files, and see the modules of `python.interpreter`",
         path.display()
     )]
     PythonFile {
         /// The file.
         path: PathBuf,
-        /// Python's traceback, or how the process ended.
+        /// Python's exception and its line, or how the process ended.
         problem: String,
     },
     /// The processes of this suite's tools cannot be had.

@@ -30,7 +30,15 @@ pub fn parse_call_list(text: &str) -> Result<Vec<KeywordCall>, Exception> {
         // What begins with `[`, ends with `]` and is more than a list has no call as its whole.
         _ => return Err(not_a_call()),
     };
-    items.iter().map(keyword_call).collect()
+    let mut calls = Vec::new();
+    for item in &items {
+        let call = keyword_call(item)?;
+        call.keywords
+            .iter()
+            .try_for_each(|(_, value)| check_printable(value))?;
+        calls.push(call);
+    }
+    Ok(calls)
 }
 
 fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
@@ -43,7 +51,6 @@ fn keyword_call(expression: &Expression) -> Result<KeywordCall, Exception> {
     let mut arguments = Dict::new();
     for (name, argument) in keywords {
         let argument = value(argument)?;
-        check_printable(&argument)?;
         // What is unpacked has no name, which prints as `None`.
         let name = if name == UNPACKING { "None" } else { name };
         arguments.insert(name, argument);
@@ -92,7 +99,7 @@ fn value(expression: &Expression) -> Result<Value, Exception> {
         },
         Expression::Binary(..) => expression.to_value(),
         Expression::Call { keywords, .. } if keywords.is_empty() => {
-            Ok(Value::from(expression.unparse()))
+            text(expression).map(Value::Str)
         }
         Expression::Call { .. } => {
             let call = keyword_call(expression)?;
@@ -105,12 +112,18 @@ fn value(expression: &Expression) -> Result<Value, Exception> {
             Ok(Value::Dict(dict))
         }
         Expression::Subscript(of, index) => {
-            let text = format!("{}[{}]", of.unparse(), index.unparse());
-            Ok(Value::from(text))
+            Ok(Value::Str(format!("{}[{}]", text(of)?, text(index)?)))
         }
+        Expression::Other(kind) => Err(unsupported(kind)),
+        Expression::Slice(_) => Err(unsupported("a slice")),
         Expression::Set(_) => Err(unsupported("a set")),
         Expression::Attribute(..) => Err(unsupported("an attribute")),
     }
+}
+
+fn text(expression: &Expression) -> Result<String, Exception> {
+    let text = expression.unparse();
+    text.ok_or_else(|| unsupported("a part of a call's text"))
 }
 
 /// A dict stands for a call where it holds nothing but dicts, and an empty one holds nothing
@@ -138,4 +151,81 @@ fn not_a_call() -> Exception {
 
 fn unsupported(what: &str) -> Exception {
     Exception::new(ExceptionKind::Other, format!("{what} is not supported"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The calls as `name {keyword: value, …}`.
+    fn read(text: &str) -> Result<String, ExceptionKind> {
+        let calls = parse_call_list(text).map_err(|error| error.kind)?;
+        let print = |call: &KeywordCall| {
+            let mut keywords = Dict::new();
+            for (name, value) in &call.keywords {
+                keywords.insert(name.as_str(), value.clone());
+            }
+            format!("{} {}", call.function, Value::from(keywords).repr())
+        };
+        Ok(calls.iter().map(print).collect::<Vec<_>>().join("; "))
+    }
+
+    #[test]
+    fn what_a_model_writes_is_read_by_bfcls_rules() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
+        };
+        check("[f(a=1), g()]", "f {'a': 1}; g {}");
+        check("```\n[f()]\n```", "f {}");
+        check("f(), g()", "f {}; g {}");
+        check("[f()", "f {}");
+        check("[]", "");
+        check("", "");
+        check("[f(1, 2, a=3)]", "f {'a': 3}");
+        check("[a.b.f(x=y)]", "a.b.f {'x': 'y'}");
+        check("[f()(a=1)]", " {'a': 1}");
+        check("[f().g(a=1)]", "g {'a': 1}");
+        check(
+            "[f(a=+1, b=not True, c=-0.5)]",
+            "f {'a': -1, 'b': -1, 'c': -0.5}",
+        );
+        check("[f(a=1+2*3, b='x' + 'y')]", "f {'a': 7, 'b': 'xy'}");
+        check("[f(a=1, a=2)]", "f {'a': 2}");
+        check("[f(**{'a': 1})]", "f {'None': {'a': 1}}");
+        check(
+            "[f(a=g(b=1, c=h()))]",
+            "f {'a': {'g': {'b': 1, 'c': 'h()'}}}",
+        );
+        check(
+            "[f(a=x[1], b=(1, ...))]",
+            "f {'a': 'x[1]', 'b': (1, '...')}",
+        );
+        check("[f(a=[{}])]", "f {'a': [{}]}");
+        check("[f(a=[g(b={})])]", "f {'a': [{'g': {'b': {}}}]}");
+    }
+
+    #[test]
+    fn what_is_no_list_of_calls_is_an_error() {
+        let check = |text: &str, expected: ExceptionKind| {
+            assert_eq!(read(text), Err(expected), "{text}");
+        };
+        check("hello", ExceptionKind::Other);
+        check("[1, f()]", ExceptionKind::Other);
+        check("[f()][0]", ExceptionKind::Other);
+        check("I cannot do this.", ExceptionKind::Syntax);
+        check("```python\n[f()]\n```", ExceptionKind::Syntax);
+        check("[f(a=1 + b)]", ExceptionKind::Name);
+        check("[f(a=--1)]", ExceptionKind::Other);
+        check("[f(a=-'x')]", ExceptionKind::Type);
+        check("[f(a={})]", ExceptionKind::Index);
+        check("[f(a={'b': {'c': {}}})]", ExceptionKind::Index);
+        check("[f(a={1})]", ExceptionKind::Other);
+        check("[f(a=b.c)]", ExceptionKind::Other);
+        check("[f(a=1 < 2)]", ExceptionKind::Other);
+        check("[f(a=1 if b else 2)]", ExceptionKind::Other);
+        check("[f(a=lambda x, *y, z=1: x)]", ExceptionKind::Other);
+        check("[f(a=[x for x in y if x])]", ExceptionKind::Other);
+        check("[f(a={**b})]", ExceptionKind::Other);
+        check("[f(a={[]: 1})]", ExceptionKind::Type);
+    }
 }

@@ -1,6 +1,6 @@
 //! Expressions as they were written, and what those without strangers' code evaluate to.
 
-use crate::operators::{floor_divide, invert, plus};
+use crate::operators::{bitwise, floor_divide, invert, plus, shift_left, shift_right};
 use crate::{Dict, Exception, Value, add, divide, modulo, multiply, negate, power, subtract};
 
 /// Stands where a keyword's name does for what is unpacked: `f(**{"a": 1})`.
@@ -38,6 +38,10 @@ pub enum Expression {
         /// The arguments with one, which is `**` for what is unpacked.
         keywords: Vec<(String, Expression)>,
     },
+    /// `start:stop:step`, within a subscript.
+    Slice([Option<Box<Expression>>; 3]),
+    /// An expression that is read and not kept, of this kind: `a comparison`, `a condition`.
+    Other(&'static str),
 }
 
 /// An operator before a value.
@@ -70,6 +74,16 @@ pub enum BinaryOperator {
     Modulo,
     /// `**`
     Power,
+    /// `|`
+    Or,
+    /// `^`
+    ExclusiveOr,
+    /// `&`
+    And,
+    /// `<<`
+    ShiftLeft,
+    /// `>>`
+    ShiftRight,
 }
 
 /// A call whose arguments are values.
@@ -168,6 +182,7 @@ impl Expression {
                 let left = left.evaluate(functions)?;
                 operator.apply(&left, &right.evaluate(functions)?)
             }
+            Self::Slice(_) | Self::Other(_) => Err(Exception::syntax_error("invalid syntax", 1)),
             Self::Call {
                 function,
                 positional,
@@ -239,6 +254,11 @@ impl BinaryOperator {
             Self::FloorDivide => floor_divide(left, right),
             Self::Modulo => modulo(left, right),
             Self::Power => power(left, right),
+            Self::Or => bitwise(left, "|", right, |a, b| Ok(a | b)),
+            Self::ExclusiveOr => bitwise(left, "^", right, |a, b| Ok(a ^ b)),
+            Self::And => bitwise(left, "&", right, |a, b| Ok(a & b)),
+            Self::ShiftLeft => bitwise(left, "<<", right, shift_left),
+            Self::ShiftRight => bitwise(left, ">>", right, shift_right),
         }
     }
 }

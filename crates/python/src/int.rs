@@ -1,6 +1,6 @@
 //! Ints: how long they may become, and how they meet floats.
 
-use num_bigint::BigInt;
+use num_bigint::{BigInt, Sign};
 use num_traits::ToPrimitive;
 
 use crate::{Exception, ExceptionKind, Value};
@@ -60,6 +60,13 @@ pub(crate) fn to_float(int: &BigInt) -> Result<f64, Exception> {
 /// The float nearest to `left / right`, which is not rounded before.
 pub(crate) fn divide(left: &BigInt, right: &BigInt) -> Result<f64, Exception> {
     const EXACT: u64 = 53;
+    if left.sign() == Sign::NoSign {
+        return Ok(if right.sign() == Sign::Minus {
+            -0.0
+        } else {
+            0.0
+        });
+    }
     if left.bits() <= EXACT && right.bits() <= EXACT {
         return Ok(to_float(left)? / to_float(right)?);
     }

@@ -18,8 +18,8 @@ pub(crate) enum Token {
     Bytes(String),
     /// An operator or bracket that expressions here may have.
     Symbol(&'static str),
-    /// Anything that no expression here may have.
-    Foreign,
+    /// Any other operator, and where the expression's line ends before its text.
+    Foreign(String),
     /// The end of the expression.
     End,
 }
@@ -37,7 +37,7 @@ const SYMBOLS: [&str; 19] = [
     "~",
 ];
 
-/// Operators that Python has and expressions here have not.
+/// Operators that Python has and that have no value here.
 const FOREIGN: &str = "<>!=&|^@;:$?`";
 
 /// All tokens of one expression, `End` last. Blanks before it are no indentation.
@@ -133,7 +133,7 @@ impl<'a> Lexer<'a> {
             .lines()
             .any(|line| !matches!(line.trim().chars().next(), None | Some('#')));
         if is_over && has_more {
-            self.push(Token::Foreign);
+            self.push(Token::Foreign("\n".to_owned()));
         }
     }
 
@@ -170,8 +170,9 @@ impl<'a> Lexer<'a> {
         let two: String = self.rest().chars().take(2).collect();
         let is_foreign = ["==", "!=", "<=", ">=", "->", ":=", "<<", ">>"].contains(&two.as_str());
         if is_foreign || FOREIGN.contains(c) && !SYMBOLS.contains(&c.to_string().as_str()) {
-            self.at += if is_foreign { 2 } else { 1 };
-            self.push(Token::Foreign);
+            let length = if is_foreign { 2 } else { 1 };
+            self.at += length;
+            self.push(Token::Foreign(two[..length].to_owned()));
             return Ok(());
         }
         let Some(symbol) = SYMBOLS.iter().find(|s| self.rest().starts_with(**s)) else {

@@ -2,7 +2,7 @@
 //! with the texts that they raise.
 
 use num_bigint::BigInt;
-use num_traits::{FromPrimitive, Signed, Zero};
+use num_traits::{FromPrimitive, Signed, ToPrimitive, Zero};
 
 use crate::{Exception, ExceptionKind, Value, int, round};
 
@@ -76,15 +76,16 @@ fn repeat(sequence: &Value, count: &BigInt) -> Result<Value, Exception> {
         Value::List(items) | Value::Tuple(items) => items.len(),
         _ => 0,
     };
-    let count = if count.is_negative() {
-        BigInt::zero()
-    } else {
-        count.clone()
+    let Ok(count) = i64::try_from(count) else {
+        return Err(Exception::new(
+            ExceptionKind::Overflow,
+            "cannot fit 'int' into an index-sized integer",
+        ));
     };
-    if &count * length > BigInt::from(LONGEST) {
+    let count = usize::try_from(count).unwrap_or(0);
+    if count.saturating_mul(length) > LONGEST {
         return Err(Exception::new(ExceptionKind::Memory, ""));
     }
-    let count = usize::try_from(count).unwrap_or(0);
     Ok(match sequence {
         Value::Str(text) => Value::Str(text.repeat(count)),
         Value::List(items) => Value::List(vec![items.as_slice(); count].concat()),
@@ -243,6 +244,52 @@ pub(crate) fn invert(value: &Value) -> Result<Value, Exception> {
         .as_big_int()
         .map(|int| Value::from(-int - 1))
         .ok_or_else(|| bad_operand("~", value))
+}
+
+/// An operator on the bits of two ints; of two bools it gives a bool, unless it is a shift.
+pub(crate) fn bitwise(
+    left: &Value,
+    symbol: &str,
+    right: &Value,
+    apply: impl Fn(BigInt, BigInt) -> Result<BigInt, Exception>,
+) -> Result<Value, Exception> {
+    let are_bools = matches!((left, right), (Value::Bool(_), Value::Bool(_)));
+    match (left.as_big_int(), right.as_big_int()) {
+        (Some(left), Some(right)) if are_bools && symbol.len() == 1 => {
+            Ok(Value::Bool(!apply(left, right)?.is_zero()))
+        }
+        (Some(left), Some(right)) => int::checked(apply(left, right)?),
+        _ => Err(Exception::type_error(format!(
+            "unsupported operand type(s) for {symbol}: '{}' and '{}'",
+            left.type_name(),
+            right.type_name()
+        ))),
+    }
+}
+
+/// `left << right`, as long as anyone could print it.
+pub(crate) fn shift_left(left: BigInt, right: BigInt) -> Result<BigInt, Exception> {
+    match right.to_u32() {
+        Some(bits) if (bits as usize) < LONGEST => Ok(left << bits),
+        Some(_) => Err(int::too_many_digits()),
+        None => Err(negative_shift(&right)),
+    }
+}
+
+/// `left >> right`
+pub(crate) fn shift_right(left: BigInt, right: BigInt) -> Result<BigInt, Exception> {
+    match right.to_u32() {
+        Some(bits) => Ok(left >> bits),
+        None => Err(negative_shift(&right)),
+    }
+}
+
+fn negative_shift(count: &BigInt) -> Exception {
+    if count.is_negative() {
+        Exception::value_error("negative shift count")
+    } else {
+        int::too_many_digits()
+    }
 }
 
 /// `float(value)`

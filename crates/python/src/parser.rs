@@ -1,6 +1,7 @@
 //! Tokens into expressions. Every text has an answer: an expression, or the `SyntaxError` that
 //! Python would raise. What Python has and calls do not need (comparisons, conditions,
-//! lambdas, comprehensions, slices, `*` arguments) is a `SyntaxError` too.
+//! lambdas, comprehensions, slices, `*` arguments) is read as what it is, and refused to those
+//! who would evaluate it. Not read at all: `await`, `yield`, texts that begin with `f`.
 
 use crate::expression::{Call, Expression, UNPACKING, UnaryOperator, add_keyword};
 use crate::lexer::{Placed, Token, tokenize};
@@ -15,20 +16,21 @@ const KEYWORDS: [&str; 31] = [
 
 /// Reads one expression.
 pub fn parse_expression(text: &str) -> Result<Expression, Exception> {
-    let (expression, repeated) = parse_uncompiled(text)?;
-    match repeated {
+    let (expression, refused) = parse_uncompiled(text)?;
+    match refused {
         Some(exception) => Err(exception),
         None => Ok(expression),
     }
 }
 
-/// Reads one expression as `ast.parse` does, which lets a keyword repeat: that is an error only
-/// to those who go on to compile it.
+/// Reads one expression as `ast.parse` does, and why [`parse_expression`] refuses it: for a
+/// keyword that repeats, which is an error only to those who compile it, or for what has no
+/// value here.
 pub(crate) fn parse_uncompiled(text: &str) -> Result<(Expression, Option<Exception>), Exception> {
     let mut parser = Parser {
         tokens: tokenize(text)?,
         at: 0,
-        repeated: None,
+        refused: None,
     };
     if parser.peek() == &Token::End && parser.tokens.len() == 1 {
         let line = if text.contains('#') { 1 } else { 0 };
@@ -38,7 +40,7 @@ pub(crate) fn parse_uncompiled(text: &str) -> Result<(Expression, Option<Excepti
     if parser.peek() != &Token::End {
         return Err(parser.invalid());
     }
-    Ok((expression, parser.repeated))
+    Ok((expression, parser.refused))
 }
 
 /// Reads a literal, as `ast.literal_eval` does, and arithmetic of literals besides.
@@ -75,8 +77,8 @@ pub fn parse_call(text: &str) -> Result<Call, Exception> {
 struct Parser {
     tokens: Vec<Placed>,
     at: usize,
-    /// A keyword that one call has twice.
-    repeated: Option<Exception>,
+    /// The first thing that cannot be evaluated.
+    refused: Option<Exception>,
 }
 
 impl Parser {
@@ -95,12 +97,163 @@ impl Parser {
 
     fn expression(&mut self, depth: usize) -> Result<Expression, Exception> {
         self.check(depth)?;
-        if self.peek() == &Token::Name("not".to_owned()) {
+        if self.is_word("lambda") {
+            return self.lambda(depth);
+        }
+        let value = self.either(depth)?;
+        if !self.is_word("if") {
+            return Ok(value);
+        }
+        let condition = self.other("a condition");
+        self.either(depth + 1)?;
+        if !self.take_word("else") {
+            return Err(self.error("expected 'else' after 'if' expression"));
+        }
+        self.expression(depth + 1)?;
+        Ok(condition)
+    }
+
+    /// Steps over what only begins an expression without a value here.
+    fn other(&mut self, kind: &'static str) -> Expression {
+        let refusal = self.invalid();
+        self.refused.get_or_insert(refusal);
+        self.at += 1;
+        Expression::Other(kind)
+    }
+
+    fn lambda(&mut self, depth: usize) -> Result<Expression, Exception> {
+        let lambda = self.other("a lambda");
+        while !self.take(":") {
+            let _ = self.take("*") || self.take("**");
+            if !matches!(self.peek(), Token::Name(name) if !is_reserved(name)) {
+                return Err(self.invalid());
+            }
             self.at += 1;
-            let value = self.expression(depth + 1)?;
+            if self.take("=") {
+                self.expression(depth + 1)?;
+            }
+            self.comma_or(":")?;
+        }
+        self.expression(depth + 1)?;
+        Ok(lambda)
+    }
+
+    /// `a and b or not c`
+    fn either(&mut self, depth: usize) -> Result<Expression, Exception> {
+        let mut value = self.negation(depth)?;
+        while self.is_word("and") || self.is_word("or") {
+            value = self.other("`and` or `or`");
+            self.negation(depth + 1)?;
+        }
+        Ok(value)
+    }
+
+    fn negation(&mut self, depth: usize) -> Result<Expression, Exception> {
+        self.check(depth)?;
+        if self.take_word("not") {
+            let value = self.negation(depth + 1)?;
             return Ok(Expression::Unary(UnaryOperator::Not, Box::new(value)));
         }
-        self.binary(0, depth)
+        let mut value = self.binary(0, depth)?;
+        while self.is_comparison() {
+            let is_not = self.is_word("is") && self.word_follows("not");
+            let not_in = self.is_word("not");
+            value = self.other("a comparison");
+            self.at += usize::from(is_not || not_in);
+            self.binary(0, depth + 1)?;
+        }
+        Ok(value)
+    }
+
+    fn is_comparison(&self) -> bool {
+        match self.peek() {
+            Token::Foreign(symbol) => ["==", "!=", "<", ">", "<=", ">="].contains(&symbol.as_str()),
+            Token::Name(name) if name == "not" => self.word_follows("in"),
+            Token::Name(name) => name == "in" || name == "is",
+            _ => false,
+        }
+    }
+
+    /// ` for a, b in c if d`, as often as it comes: what a comprehension's item is followed by.
+    fn comprehension(&mut self, item: Expression, depth: usize) -> Result<Expression, Exception> {
+        let mut value = item;
+        while self.is_word("for") {
+            value = self.other("a comprehension");
+            self.binary(0, depth + 1)?;
+            while self.take(",") && self.begins_expression() {
+                self.binary(0, depth + 1)?;
+            }
+            if !self.take_word("in") {
+                return Err(self.invalid());
+            }
+            self.either(depth + 1)?;
+            while self.take_word("if") {
+                self.either(depth + 1)?;
+            }
+        }
+        Ok(value)
+    }
+
+    /// An item of brackets: an expression, `*a`, or `a := b`.
+    fn item(&mut self, depth: usize) -> Result<Expression, Exception> {
+        if self.is("*") {
+            let starred = self.other("what is unpacked");
+            self.binary(0, depth + 1)?;
+            return Ok(starred);
+        }
+        let value = self.expression(depth)?;
+        let is_walrus = matches!(self.peek(), Token::Foreign(symbol) if symbol == ":=");
+        if !is_walrus || !matches!(value, Expression::Name(_)) {
+            return Ok(value);
+        }
+        let assignment = self.other("an assignment");
+        self.expression(depth + 1)?;
+        Ok(assignment)
+    }
+
+    /// What stands between a subscript's brackets: an index, a slice, or several.
+    fn index(&mut self, depth: usize) -> Result<Expression, Exception> {
+        let first = self.slice(depth)?;
+        if !self.is(",") {
+            return Ok(first);
+        }
+        let mut items = vec![first];
+        while self.take(",") && !self.is("]") {
+            items.push(self.slice(depth)?);
+        }
+        Ok(Expression::Tuple(items))
+    }
+
+    fn slice(&mut self, depth: usize) -> Result<Expression, Exception> {
+        if !self.is(":") {
+            let value = self.item(depth)?;
+            if !self.is(":") {
+                return Ok(value);
+            }
+            return self.slice_after(Some(Box::new(value)), depth);
+        }
+        self.slice_after(None, depth)
+    }
+
+    fn slice_after(
+        &mut self,
+        start: Option<Box<Expression>>,
+        depth: usize,
+    ) -> Result<Expression, Exception> {
+        self.other("a slice");
+        let stop = self.bound(depth)?;
+        let step = match self.take(":") {
+            true => self.bound(depth)?,
+            false => None,
+        };
+        Ok(Expression::Slice([start, stop, step]))
+    }
+
+    fn bound(&mut self, depth: usize) -> Result<Option<Box<Expression>>, Exception> {
+        if self.is(":") || self.is(",") || self.is("]") {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(self.expression(depth)?)))
     }
 
     /// Operators that bind at least as tightly as `least`; those of one strength from the left.
@@ -118,16 +271,23 @@ impl Parser {
     }
 
     fn binary_operator(&self) -> Option<(BinaryOperator, usize)> {
-        let Token::Symbol(symbol) = self.peek() else {
-            return None;
+        let symbol = match self.peek() {
+            Token::Symbol(symbol) => symbol,
+            Token::Foreign(symbol) => symbol.as_str(),
+            _ => return None,
         };
-        Some(match *symbol {
-            "+" => (BinaryOperator::Add, 0),
-            "-" => (BinaryOperator::Subtract, 0),
-            "*" => (BinaryOperator::Multiply, 1),
-            "/" => (BinaryOperator::Divide, 1),
-            "//" => (BinaryOperator::FloorDivide, 1),
-            "%" => (BinaryOperator::Modulo, 1),
+        Some(match symbol {
+            "|" => (BinaryOperator::Or, 0),
+            "^" => (BinaryOperator::ExclusiveOr, 1),
+            "&" => (BinaryOperator::And, 2),
+            "<<" => (BinaryOperator::ShiftLeft, 3),
+            ">>" => (BinaryOperator::ShiftRight, 3),
+            "+" => (BinaryOperator::Add, 4),
+            "-" => (BinaryOperator::Subtract, 4),
+            "*" => (BinaryOperator::Multiply, 5),
+            "/" => (BinaryOperator::Divide, 5),
+            "//" => (BinaryOperator::FloorDivide, 5),
+            "%" => (BinaryOperator::Modulo, 5),
             _ => return None,
         })
     }
@@ -176,7 +336,7 @@ impl Parser {
             } else if self.take("(") {
                 value = self.call(value, depth + 1)?;
             } else if self.take("[") {
-                let index = self.expressions(depth + 1)?;
+                let index = self.index(depth + 1)?;
                 self.expect("]")?;
                 value = Expression::Subscript(Box::new(value), Box::new(index));
             } else {
@@ -196,16 +356,23 @@ impl Parser {
                 self.comma_or(")")?;
                 continue;
             }
-            let value = self.expression(depth)?;
+            let unpacks = self.is("*");
+            let value = self.item(depth)?;
             if self.take("=") {
                 let name = keyword(value, line)?;
                 if keywords.iter().any(|(other, _)| *other == name) {
                     let text = format!("keyword argument repeated: {name}");
-                    self.repeated
+                    self.refused
                         .get_or_insert(Exception::syntax_error(text, line));
                 }
                 keywords.push((name, self.expression(depth)?));
-            } else if keywords.is_empty() {
+            } else if self.is_word("for") {
+                let alone = positional.is_empty() && keywords.is_empty();
+                positional.push(self.comprehension(value, depth)?);
+                if !alone || !self.is(")") {
+                    return Err(self.error("Generator expression must be parenthesized"));
+                }
+            } else if keywords.is_empty() || unpacks {
                 positional.push(value);
             } else {
                 return Err(Exception::syntax_error(
@@ -289,7 +456,8 @@ impl Parser {
         if self.take(")") {
             return Ok(Expression::Tuple(Vec::new()));
         }
-        let first = self.expression(depth)?;
+        let first = self.item(depth)?;
+        let first = self.comprehension(first, depth)?;
         if self.take(")") {
             return Ok(first);
         }
@@ -303,7 +471,8 @@ impl Parser {
     fn items(&mut self, close: &'static str, depth: usize) -> Result<Vec<Expression>, Exception> {
         let mut items = Vec::new();
         while !self.take(close) {
-            items.push(self.expression(depth)?);
+            let item = self.item(depth)?;
+            items.push(self.comprehension(item, depth)?);
             self.comma_or(close)?;
         }
         Ok(items)
@@ -314,18 +483,36 @@ impl Parser {
         if self.take("}") {
             return Ok(Expression::Dict(Vec::new()));
         }
-        let first = self.expression(depth)?;
-        if !self.is(":") {
-            self.comma_or("}")?;
-            let mut items = vec![first];
-            items.extend(self.items("}", depth)?);
-            return Ok(Expression::Set(items));
+        if self.is("**") {
+            return self.dict(Vec::new(), depth);
         }
-        let mut items = vec![(first, self.dict_value(depth)?)];
+        let first = self.item(depth)?;
+        if self.is(":") {
+            let value = self.dict_value(depth)?;
+            let items = vec![(first, self.comprehension(value, depth)?)];
+            self.comma_or("}")?;
+            return self.dict(items, depth);
+        }
+        let mut items = vec![self.comprehension(first, depth)?];
         self.comma_or("}")?;
+        items.extend(self.items("}", depth)?);
+        Ok(Expression::Set(items))
+    }
+
+    /// The rest of a dict.
+    fn dict(
+        &mut self,
+        mut items: Vec<(Expression, Expression)>,
+        depth: usize,
+    ) -> Result<Expression, Exception> {
         while !self.take("}") {
-            let key = self.expression(depth)?;
-            items.push((key, self.dict_value(depth)?));
+            if self.is("**") {
+                let unpacked = self.other("what is unpacked");
+                items.push((unpacked, self.binary(0, depth)?));
+            } else {
+                let key = self.expression(depth)?;
+                items.push((key, self.dict_value(depth)?));
+            }
             self.comma_or("}")?;
         }
         Ok(Expression::Dict(items))
@@ -347,6 +534,21 @@ impl Parser {
 
     fn line(&self) -> usize {
         self.tokens[self.at].line
+    }
+
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self.peek(), Token::Name(name) if name == word)
+    }
+
+    fn word_follows(&self, word: &str) -> bool {
+        let next = self.tokens.get(self.at + 1);
+        matches!(next, Some(Placed { token: Token::Name(name), .. }) if name == word)
+    }
+
+    fn take_word(&mut self, word: &str) -> bool {
+        let found = self.is_word(word);
+        self.at += usize::from(found);
+        found
     }
 
     fn is(&self, symbol: &str) -> bool {
@@ -388,7 +590,7 @@ impl Parser {
             Token::Name(name) => !is_reserved(name),
             Token::Number(_) | Token::Text(_) | Token::Bytes(_) => true,
             Token::Symbol(symbol) => ["(", "[", "{", "-", "+", "~", "..."].contains(symbol),
-            Token::Foreign | Token::End => false,
+            Token::Foreign(_) | Token::End => false,
         }
     }
 

@@ -162,6 +162,19 @@ impl Value {
         }
     }
 
+    /// `len(value)`
+    pub fn length(&self) -> Result<usize, Exception> {
+        match self {
+            Self::Str(text) => Ok(text.chars().count()),
+            Self::List(items) | Self::Tuple(items) | Self::Set(items) => Ok(items.len()),
+            Self::Dict(dict) => Ok(dict.len()),
+            _ => Err(Exception::type_error(format!(
+                "object of type '{}' has no len()",
+                self.type_name()
+            ))),
+        }
+    }
+
     /// `item in value`
     pub fn contains(&self, item: &Value) -> Result<bool, Exception> {
         match self {
@@ -178,6 +191,10 @@ impl Value {
                 Ok(items.contains(item))
             }
             Self::List(items) | Self::Tuple(items) => Ok(items.contains(item)),
+            Self::Opaque(Opaque { class: "bytes", .. }) => Err(Exception::type_error(format!(
+                "a bytes-like object is required, not '{}'",
+                item.type_name()
+            ))),
             _ => Err(Exception::type_error(format!(
                 "argument of type '{}' is not iterable",
                 self.type_name()
@@ -268,6 +285,38 @@ impl From<&serde_json::Value> for Value {
                     .map(|(key, value)| (key.clone(), Self::from(value)))
                     .collect(),
             ),
+        }
+    }
+}
+
+/// As JSON that other programs read. What JSON has no form for takes the nearest: tuples and
+/// sets are lists, keys are texts, ints of more than 64 bits are floats, and whatever else
+/// there is, `inf` among it, is the text that Python prints.
+impl From<&Value> for serde_json::Value {
+    fn from(value: &Value) -> Self {
+        let of_float = |float: f64| serde_json::Number::from_f64(float).map(Self::Number);
+        match value {
+            Value::None => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Int(value) => Self::from(*value),
+            Value::BigInt(int) => match (int.to_u64(), int.to_f64()) {
+                (Some(large), _) => Self::from(large),
+                (None, float) => float
+                    .and_then(of_float)
+                    .unwrap_or_else(|| Self::String(int.to_string())),
+            },
+            Value::Float(float) => {
+                of_float(*float).unwrap_or_else(|| Self::String(value.to_string()))
+            }
+            Value::Str(text) => Self::String(text.clone()),
+            Value::List(items) | Value::Tuple(items) | Value::Set(items) => {
+                items.iter().map(Self::from).collect()
+            }
+            Value::Dict(dict) => dict
+                .iter()
+                .map(|(key, value)| (key.to_string(), Self::from(value)))
+                .collect(),
+            Value::Opaque(_) => Self::String(value.to_string()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! clear error; nothing here waits for ever.
 
 pub mod endpoint;
+pub mod http_env;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod mcp;

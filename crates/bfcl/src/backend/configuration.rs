@@ -23,10 +23,9 @@ impl<'c> Configuration<'c> {
         long_context: bool,
         tables: &'c Arc<Tables>,
     ) -> Result<Self, Exception> {
-        let defaults = tables.backend(module, "DEFAULT_STATE")?.as_dict();
         Ok(Self {
             given,
-            defaults: defaults.ok_or_else(|| unexpected("DEFAULT_STATE", "a dict"))?,
+            defaults: tables.dict(module, "DEFAULT_STATE")?,
             long_context,
             tables,
         })

@@ -1,6 +1,7 @@
 //! `MessageAPI`: the users of a workspace and the messages that they send each other.
 //!
-//! A message is a dict of one entry, receiver to text. Where a configuration puts more into one, only the first counts.
+//! A message is a dict of one item, receiver to text. Of what a configuration puts into one beyond
+//! that, only the first item counts.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +32,7 @@ pub(super) struct MessageApi {
 impl MessageApi {
     pub(super) const CLASS: &'static str = "MessageAPI";
 
-    pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
+    pub(super) fn open(configuration: Configuration<'_>) -> Result<Self, Exception> {
         Ok(Self {
             random: configuration.random(SEED)?,
             generated_ids: BTreeSet::new(),
@@ -107,7 +108,8 @@ impl MessageApi {
         }
     }
 
-    /// Finds the receiver's latest message, and removes the earliest that is equal to it, as `list.remove` does.
+    /// Finds the receiver's latest message, and removes the earliest that equals it, as
+    /// `list.remove` does.
     fn delete_message(&mut self, receiver: &Value) -> Result<Value, Exception> {
         for message in self.inbox.iter().rev() {
             if entry(message)?.0 == receiver {

@@ -114,27 +114,27 @@ pub fn open(
         Math::CLASS => boxed(Math::CLASS, Ok(Math::open(tables))),
         MessageApi::CLASS => boxed(
             MessageApi::CLASS,
-            begin("message_api").and_then(|c| MessageApi::open(&c)),
+            begin("message_api").and_then(MessageApi::open),
         ),
         TwitterApi::CLASS => boxed(
             TwitterApi::CLASS,
-            begin("posting_api").and_then(|c| TwitterApi::open(&c)),
+            begin("posting_api").and_then(TwitterApi::open),
         ),
         TicketApi::CLASS => boxed(
             TicketApi::CLASS,
-            begin("ticket_api").and_then(|c| TicketApi::open(&c)),
+            begin("ticket_api").and_then(TicketApi::open),
         ),
         TradingBot::CLASS => boxed(
             TradingBot::CLASS,
-            begin("trading_bot").and_then(|c| TradingBot::open(&c)),
+            begin("trading_bot").and_then(TradingBot::open),
         ),
         TravelApi::CLASS => boxed(
             TravelApi::CLASS,
-            begin("travel_booking").and_then(|c| TravelApi::open(&c)),
+            begin("travel_booking").and_then(TravelApi::open),
         ),
         VehicleControlApi::CLASS => boxed(
             VehicleControlApi::CLASS,
-            begin("vehicle_control").and_then(|c| VehicleControlApi::open(&c)),
+            begin("vehicle_control").and_then(VehicleControlApi::open),
         ),
         _ => Err(OpenError::Class {
             class: class.to_owned(),

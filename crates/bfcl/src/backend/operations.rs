@@ -93,10 +93,12 @@ pub(crate) fn moment_of(value: &Value) -> Result<Moment, Exception> {
 
 fn date_text(value: &Value) -> Result<&str, Exception> {
     value.as_str().ok_or_else(|| {
-        Exception::type_error(format!(
-            "strptime() argument 1 must be str, not {}",
+        let name = if value.is_none() {
+            "None"
+        } else {
             value.type_name()
-        ))
+        };
+        Exception::type_error(format!("strptime() argument 1 must be str, not {name}"))
     })
 }
 

@@ -19,7 +19,7 @@ pub(super) struct TicketApi {
 impl TicketApi {
     pub(super) const CLASS: &'static str = "TicketAPI";
 
-    pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
+    pub(super) fn open(configuration: Configuration<'_>) -> Result<Self, Exception> {
         Ok(Self {
             ticket_queue: configuration.list("ticket_queue")?,
             ticket_counter: configuration.int("ticket_counter")?,
@@ -92,7 +92,8 @@ impl TicketApi {
         )]))
     }
 
-    /// The original lists unknown fields in the order of a set, which depends on a hash seed: here as they were given.
+    /// The original lists unknown fields in the order of a set, which depends on a hash seed: here
+    /// they stand as they were given.
     fn edit_ticket(&mut self, id: &Value, updates: &Value) -> Result<Value, Exception> {
         let Some(index) = self.find(id)? else {
             return no_ticket(id);

@@ -30,7 +30,7 @@ const SECONDS_OF_DAY: i64 = 24 * 60 * 60;
 pub(super) struct TradingBot {
     random: Twister,
     tables: Arc<Tables>,
-    /// Ids to orders. A configuration's ids are text and become integers, as far as they are numbers.
+    /// Ids to orders. A configuration's ids are text, and become integers where they can.
     orders: Dict,
     account_info: Value,
     authenticated: Value,
@@ -46,7 +46,7 @@ pub(super) struct TradingBot {
 impl TradingBot {
     pub(super) const CLASS: &'static str = "TradingBot";
 
-    pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
+    pub(super) fn open(configuration: Configuration<'_>) -> Result<Self, Exception> {
         Ok(Self {
             random: configuration.random(SEED)?,
             tables: Arc::clone(configuration.tables),
@@ -63,8 +63,7 @@ impl TradingBot {
     }
 
     fn get_symbol_by_name(&self, name: &Value) -> Result<Value, Exception> {
-        let symbols = self.tables.backend(MODULE, "symbol_map")?;
-        let symbol = match look_up(symbols, name)? {
+        let symbol = match self.tables.dict(MODULE, "symbol_map")?.get_key(name)? {
             Some(symbol) => symbol.clone(),
             None => "Stock not found".into(),
         };
@@ -77,16 +76,13 @@ impl TradingBot {
         };
         let mut stock = stock.clone();
         if self.long_context {
-            set_field(
-                &mut stock,
-                "MA(5)",
-                self.tables.long_context("MA_5_EXTENSION")?.clone(),
-            )?;
-            set_field(
-                &mut stock,
-                "MA(20)",
-                self.tables.long_context("MA_20_EXTENSION")?.clone(),
-            )?;
+            for (name, extension) in [("MA(5)", "MA_5_EXTENSION"), ("MA(20)", "MA_20_EXTENSION")] {
+                set_field(
+                    &mut stock,
+                    name,
+                    self.tables.long_context(extension)?.clone(),
+                )?;
+            }
         }
         Ok(stock)
     }
@@ -101,6 +97,9 @@ impl TradingBot {
         };
         let mut order = order.clone();
         if self.long_context {
+            if !matches!(order, Value::Dict(_) | Value::List(_)) {
+                return Err(Exception::attribute_error(&order, "copy"));
+            }
             let metadata = self.order_metadata(&field(&order, "symbol")?.to_string())?;
             set_field(&mut order, "metadata", metadata)?;
         }
@@ -324,8 +323,7 @@ impl TradingBot {
     }
 
     fn get_available_stocks(&self, sector: &Value) -> Result<Value, Exception> {
-        let sectors = self.tables.backend(MODULE, "sector_map")?;
-        let mut stocks = match look_up(sectors, sector)? {
+        let mut stocks = match self.tables.dict(MODULE, "sector_map")?.get_key(sector)? {
             Some(stocks) => stocks.iterate()?,
             None => Vec::new(),
         };
@@ -384,15 +382,6 @@ impl TradingBot {
         };
         Ok(dict([("notification", notification.into())]))
     }
-}
-
-/// `table.get(key)` of a table of the benchmark.
-fn look_up<'t>(table: &'t Value, key: &Value) -> Result<Option<&'t Value>, Exception> {
-    key.check_hashable()?;
-    Ok(match table {
-        Value::Dict(table) => table.get_key(key)?,
-        _ => None,
-    })
 }
 
 /// The midnight at which a date's day begins; `None` where no date is given.

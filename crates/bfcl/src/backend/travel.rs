@@ -38,9 +38,10 @@ pub(super) struct TravelApi {
 impl TravelApi {
     pub(super) const CLASS: &'static str = "TravelAPI";
 
-    /// In long contexts further cards and bookings are added. The original adds the same objects to all episodes of a process,
-    /// which then see each other's bookings (hazard S3): here each has its own.
-    pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
+    /// In long contexts further cards and bookings are added. The original adds the same objects
+    /// to all episodes of a process, which then pay for each other's flights: here each has its
+    /// own.
+    pub(super) fn open(configuration: Configuration<'_>) -> Result<Self, Exception> {
         let mut credit_card_list = configuration.dict("credit_card_list")?;
         let mut booking_record = configuration.dict("booking_record")?;
         if configuration.long_context {
@@ -126,7 +127,7 @@ impl TravelApi {
             return Ok(dict([("travel_cost_list", vec![cost.into()].into())]));
         }
         let mut costs = Vec::new();
-        for row in self.rows("base_costs")? {
+        for row in self.tables.list(MODULE, "base_costs")? {
             let [_, price] = pair(row)?;
             costs.push(Value::Float(float_of(price)? * factor(class, date)?));
         }
@@ -145,21 +146,13 @@ impl TravelApi {
 
     /// The value of a pair in a table of the benchmark, whose rows are `[[from, to], value]`.
     fn find(&self, table: &str, wanted: [&Value; 2]) -> Result<Option<&Value>, Exception> {
-        for row in self.rows(table)? {
+        for row in self.tables.list(MODULE, table)? {
             let [key, value] = pair(row)?;
             if pair(key)? == wanted {
                 return Ok(Some(value));
             }
         }
         Ok(None)
-    }
-
-    fn rows(&self, table: &str) -> Result<&[Value], Exception> {
-        Ok(self
-            .tables
-            .backend(MODULE, table)?
-            .as_list()
-            .unwrap_or_default())
     }
 
     fn get_credit_card_balance(&self, token: &Value, card: &Value) -> Result<Value, Exception> {
@@ -201,8 +194,8 @@ impl TravelApi {
         }
         class.check_hashable()?;
         if class_factor(class).is_none() {
-            // The original prints a set, in the order of a hash seed.
-            return refuse("Invalid travel class. Must be one of {'economy', 'business', 'first'}");
+            // The original prints a set: this is its order with the hash seed 0.
+            return refuse("Invalid travel class. Must be one of {'first', 'business', 'economy'}");
         }
         let cost = match self.cost([from, to], date, class) {
             Ok(cost) => Value::Float(cost),
@@ -310,12 +303,7 @@ impl TravelApi {
     }
 
     fn get_nearest_airport_by_city(&self, city: &Value) -> Result<Value, Exception> {
-        city.check_hashable()?;
-        let airports = self.tables.backend(MODULE, "airport_map")?.as_dict();
-        let airport = match airports {
-            Some(airports) => airports.get_key(city)?,
-            None => None,
-        };
+        let airport = self.tables.dict(MODULE, "airport_map")?.get_key(city)?;
         let airport = airport.cloned().unwrap_or_else(|| "Unknown".into());
         Ok(dict([("nearest_airport", airport)]))
     }

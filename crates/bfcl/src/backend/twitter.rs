@@ -18,8 +18,9 @@ pub(super) struct TwitterApi {
     retweets: Dict,
     following_list: Vec<Value>,
     tweet_counter: i64,
-    /// The ids of tweets posted without mentions. The original gives all of them one list, for the whole process: whoever is
-    /// mentioned in one is mentioned in all, in every episode (hazard S2). Here they share it within their instance only.
+    /// The ids of tweets posted without mentions. The original gives them all one and the same
+    /// list, whose mentions then show in all of them and in every episode of the process. Here
+    /// they share it, but within their instance alone.
     without_mentions: Vec<Value>,
     /// What they share.
     shared_mentions: Value,
@@ -28,7 +29,7 @@ pub(super) struct TwitterApi {
 impl TwitterApi {
     pub(super) const CLASS: &'static str = "TwitterAPI";
 
-    pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
+    pub(super) fn open(configuration: Configuration<'_>) -> Result<Self, Exception> {
         Ok(Self {
             username: configuration.value("username"),
             password: configuration.value("password"),

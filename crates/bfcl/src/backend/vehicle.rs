@@ -1,4 +1,5 @@
-//! `VehicleControlAPI`: a car's engine, doors, climate and brakes, and what its driver asks about the way.
+//! `VehicleControlAPI`: a car's engine, doors, climate and brakes, and what its driver asks of the
+//! way.
 
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ const TIRES: [&str; 4] = [
 impl VehicleControlApi {
     pub(super) const CLASS: &'static str = "VehicleControlAPI";
 
-    pub(super) fn open(configuration: &Configuration<'_>) -> Result<Self, Exception> {
+    pub(super) fn open(configuration: Configuration<'_>) -> Result<Self, Exception> {
         let door_status = configuration.dict("doorStatus")?;
         let locked = door_status
             .values()
@@ -167,12 +168,13 @@ impl VehicleControlApi {
         if !is_between(0, fan_speed, 100)? {
             return error("Fan speed must be between 0 and 100.");
         }
-        self.ac_temperature = if unit.as_str() == Some("fahrenheit") {
+        // What cannot be converted stays as it was given.
+        self.ac_temperature = temperature.clone();
+        if unit.as_str() == Some("fahrenheit") {
             let above_freezing = subtract(temperature, &Value::Int(32))?;
-            divide(&multiply(&above_freezing, &Value::Int(5))?, &Value::Int(9))?
-        } else {
-            temperature.clone()
-        };
+            self.ac_temperature =
+                divide(&multiply(&above_freezing, &Value::Int(5))?, &Value::Int(9))?;
+        }
         self.fan_speed = fan_speed.clone();
         self.ac_mode = mode.clone();
         Ok(dict([
@@ -207,42 +209,38 @@ impl VehicleControlApi {
     }
 
     fn display_car_status(&self, option: &Value) -> Result<Value, Exception> {
-        let mut status = Dict::new();
-        if self.long_context {
-            status.insert(
-                "metadata",
-                self.tables
-                    .long_context("CAR_STATUS_METADATA_EXTENSION")?
-                    .clone(),
-            );
-        }
-        let fields: &[(&str, Value)] = &match option.as_str() {
-            Some("fuel") => vec![("fuelLevel", self.fuel_level.clone())],
-            Some("battery") => vec![("batteryVoltage", self.battery_voltage.clone())],
-            Some("doors") => vec![("doorStatus", self.door_status.clone().into())],
-            Some("climate") => vec![
+        let shown = match option.as_str() {
+            Some("fuel") => Dict::from([("fuelLevel", self.fuel_level.clone())]),
+            Some("battery") => Dict::from([("batteryVoltage", self.battery_voltage.clone())]),
+            Some("doors") => Dict::from([("doorStatus", self.door_status.clone().into())]),
+            Some("climate") => Dict::from([
                 ("currentACTemperature", self.ac_temperature.clone()),
                 ("fanSpeed", self.fan_speed.clone()),
                 ("climateMode", self.ac_mode.clone()),
                 ("humidityLevel", self.humidity_level.clone()),
-            ],
-            Some("headlights") => vec![("headlightStatus", self.head_light_status.clone())],
-            Some("parkingBrake") => vec![
+            ]),
+            Some("headlights") => Dict::from([("headlightStatus", self.head_light_status.clone())]),
+            Some("parkingBrake") => Dict::from([
                 ("parkingBrakeStatus", self.parking_brake_status.clone()),
                 ("parkingBrakeForce", self.parking_brake_force.clone()),
                 ("slopeAngle", self.slope_angle.clone()),
-            ],
-            Some("brakePedal") => vec![
+            ]),
+            Some("brakePedal") => Dict::from([
                 ("brakePedalStatus", self.brake_pedal_status.clone()),
                 ("brakePedalForce", self.brake_pedal_force.clone()),
-            ],
-            Some("engine") => vec![("engineState", self.engine_state.clone())],
-            _ => vec![("error", "Invalid option".into())],
+            ]),
+            Some("engine") => Dict::from([("engineState", self.engine_state.clone())]),
+            _ => Dict::from([("error", "Invalid option".into())]),
         };
-        for (name, value) in fields {
-            status.insert(*name, value.clone());
+        if !self.long_context {
+            return Ok(shown.into());
         }
-        Ok(Value::Dict(status))
+        let metadata = self.tables.long_context("CAR_STATUS_METADATA_EXTENSION")?;
+        let mut status = Dict::from([("metadata", metadata.clone())]);
+        for (name, value) in shown.iter() {
+            status.insert_key(name.clone(), value.clone())?;
+        }
+        Ok(status.into())
     }
 
     fn activate_parking_brake(&mut self, mode: &Value) -> Result<Value, Exception> {
@@ -299,19 +297,17 @@ impl VehicleControlApi {
         activate: &Value,
         distance: &Value,
     ) -> Result<Value, Exception> {
-        let (speed, distance) = (float_of(speed)?, float_of(distance)?);
+        let distance = float_of(distance)?;
+        let speed = float_of(speed)?;
         if self.engine_state.as_str() == Some("stopped") {
             return error("Start the engine before activating the cruise control.");
         }
-        let status = if activate.is_true() {
-            self.distance_to_next_vehicle = distance.into();
-            if !(0.0..=120.0).contains(&speed) || speed % 5.0 != 0.0 {
-                return error("Invalid speed");
-            }
-            "active"
-        } else {
-            self.distance_to_next_vehicle = distance.into();
-            "inactive"
+        self.distance_to_next_vehicle = distance.into();
+        let is_allowed = (0.0..=120.0).contains(&speed) && speed % 5.0 == 0.0;
+        let status = match activate.is_true() {
+            true if !is_allowed => return error("Invalid speed"),
+            true => "active",
+            false => "inactive",
         };
         self.cruise_status = status.into();
         Ok(dict([
@@ -332,10 +328,9 @@ impl VehicleControlApi {
 
     fn estimate_distance(&self, from: &Value, to: &Value) -> Result<Value, Exception> {
         let mut answer = Dict::new();
-        let table = self.tables.backend(MODULE, "distances")?;
-        let mut rows = table
-            .as_list()
-            .unwrap_or_default()
+        let mut rows = self
+            .tables
+            .list(MODULE, "distances")?
             .iter()
             .filter_map(Value::as_list);
         let row = rows.find(|row| match row {
@@ -356,11 +351,8 @@ impl VehicleControlApi {
     }
 
     fn get_zipcode_based_on_city(&self, city: &Value) -> Result<Value, Exception> {
-        let zipcodes = self.tables.backend(MODULE, "zipcodes")?.as_dict();
-        let zipcode = match (zipcodes, city.as_str()) {
-            (Some(zipcodes), Some(city)) => zipcodes.get(city),
-            _ => None,
-        };
+        let zipcodes = self.tables.dict(MODULE, "zipcodes")?;
+        let zipcode = city.as_str().and_then(|city| zipcodes.get(city));
         Ok(dict([(
             "zipcode",
             zipcode.cloned().unwrap_or_else(|| "00000".into()),

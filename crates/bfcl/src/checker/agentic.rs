@@ -33,6 +33,8 @@ pub fn standardise(text: &str) -> String {
 
 /// Python's `\b…\b`: `words` somewhere in `text`, beginning and ending where a word begins or
 /// ends. So `$49` is found only right after a letter or digit, which is the original's rule.
+/// Letters are Unicode's alphabetic characters, which have vowel signs of Indic scripts among
+/// them; Python's have not.
 fn contains_words(text: &str, words: &str) -> bool {
     let starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
     starts

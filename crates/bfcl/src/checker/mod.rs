@@ -2,10 +2,11 @@
 //! A verdict needs what the model said and what is accepted; it knows no file and no policy.
 
 pub mod agentic;
+pub mod multi_turn;
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Why a record fails. The texts are those of the official score files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,32 +26,24 @@ pub struct Failure {
 }
 
 /// The rules that a record can break, serialised by their official names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// The result is no list of turns: the model could not be asked.
-    #[serde(rename = "multi_turn:inference_error")]
     NoTurns,
     /// There are not as many turns as the user has: the model was stopped, having called too
     /// often in one.
-    #[serde(rename = "multi_turn:force_terminated")]
     ForceTerminated,
     /// A turn in which something must be called has no call.
-    #[serde(rename = "multi_turn:empty_turn_model_response")]
     EmptyTurn,
     /// A back end is not in the state that the accepted calls lead to.
-    #[serde(rename = "multi_turn:instance_state_mismatch")]
     StateMismatch,
     /// A result of the accepted calls was never seen.
-    #[serde(rename = "multi_turn:execution_response_mismatch")]
     ResponseMismatch,
     /// The result is no list of one turn.
-    #[serde(rename = "agentic:inference_error")]
     NotOneTurn,
     /// Every turn called: there is no answer.
-    #[serde(rename = "agentic:no_last_message")]
     NoAnswer,
     /// The answer has none of the accepted texts in it.
-    #[serde(rename = "agentic:answer_not_found")]
     AnswerNotFound,
 }
 
@@ -70,6 +63,12 @@ impl Rule {
     }
 }
 
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name())
@@ -77,7 +76,7 @@ impl fmt::Display for Rule {
 }
 
 impl Failure {
-    fn new(rule: Rule, message: impl Into<String>) -> Self {
+    pub(crate) fn new(rule: Rule, message: impl Into<String>) -> Self {
         Self {
             rule,
             message: message.into(),

@@ -1,11 +1,11 @@
-//! `MemoryAPI_kv`: texts under keys, in a small store that the system prompt shows and a large one that is searched.
+//! `MemoryAPI_kv`: texts under keys, in a small store that the system prompt shows and in a large
+//! one that it does not.
 
 use num_bigint::{BigInt, Sign};
 use python::{Dict, Exception, ExceptionKind, Value, json_loads};
 
-use super::bm25;
+use super::bm25::{self, Search};
 use super::{Memory, SnapshotError, indented, status};
-use crate::backend::operations::length;
 use crate::backend::{
     Arguments, Backend, DefaultValue, Method, dict, error, method, optional, required,
 };
@@ -57,20 +57,20 @@ impl Default for KeyValueMemory {
 }
 
 impl Store {
-    fn add(&mut self, key: &Value, text: &Value) -> Result<Value, Exception> {
+    fn add(&mut self, key: &str, text: &str) -> Result<Value, Exception> {
         if self.texts.len() >= self.capacity {
             return error(self.full);
         }
-        if length(text)? > self.longest {
+        if text.chars().count() > self.longest {
             return self.too_long();
         }
-        if !is_snake_case(key)? {
+        if !is_snake_case(key) {
             return error("Key must be in snake_case format and cannot contain spaces.");
         }
-        if self.texts.get_key(key)?.is_some() {
+        if self.texts.contains(key) {
             return error("Key name must be unique.");
         }
-        self.texts.insert_key(key.clone(), text.clone())?;
+        self.texts.insert(key, text);
         Ok(status(self.added))
     }
 
@@ -81,14 +81,14 @@ impl Store {
         }
     }
 
-    fn replace(&mut self, key: &Value, text: &Value) -> Result<Value, Exception> {
-        if self.texts.get_key(key)?.is_none() {
+    fn replace(&mut self, key: &str, text: &str) -> Result<Value, Exception> {
+        if !self.texts.contains(key) {
             return error("Key not found.");
         }
-        if length(text)? > self.longest {
+        if text.chars().count() > self.longest {
             return self.too_long();
         }
-        self.texts.insert_key(key.clone(), text.clone())?;
+        self.texts.insert(key, text);
         Ok(status("Key replaced."))
     }
 
@@ -110,13 +110,14 @@ impl Store {
 
     /// The keys that a query fits best, with their scores. The texts are not looked at.
     fn key_search(&self, query: &Value, k: &Value) -> Result<Value, Exception> {
+        let keys: Vec<&str> = self.texts.keys().filter_map(Value::as_str).collect();
+        let documents: Vec<_> = keys.iter().map(|key| bm25::words(key)).collect();
+        let search = Search::new(&documents)
+            .ok_or_else(|| Exception::new(ExceptionKind::ZeroDivision, "division by zero"))?;
         let Value::Str(query) = query else {
             return Err(Exception::attribute_error(query, "replace"));
         };
-        let keys: Vec<&str> = self.texts.keys().filter_map(Value::as_str).collect();
-        let documents: Vec<_> = keys.iter().map(|key| bm25::words(key)).collect();
-        let scores = bm25::scores(&documents, &bm25::words(query))
-            .ok_or_else(|| Exception::new(ExceptionKind::ZeroDivision, "division by zero"))?;
+        let scores = search.scores(&bm25::words(query));
         let mut ranked: Vec<_> = scores.into_iter().zip(keys).collect();
         ranked.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         ranked.truncate(end_of_slice(k, ranked.len())?);
@@ -134,10 +135,12 @@ impl Store {
     }
 
     fn call(&mut self, method: &str, arguments: &Arguments) -> Result<Value, Exception> {
+        // Whatever is written counts as the text that it prints as.
+        let text = |name: &str| arguments[name].to_string();
         match method {
-            "add" => self.add(&arguments["key"], &arguments["value"]),
+            "add" => self.add(&text("key"), &text("value")),
             "remove" => self.remove(&arguments["key"]),
-            "replace" => self.replace(&arguments["key"], &arguments["value"]),
+            "replace" => self.replace(&text("key"), &text("value")),
             "clear" => Ok(self.clear()),
             "retrieve" => self.retrieve(&arguments["key"]),
             "retrieve_all" => Ok(Value::Dict(self.texts.clone())),
@@ -149,13 +152,7 @@ impl Store {
 }
 
 /// `^[a-z]+(_[a-z0-9]+)*$`, where Python's `$` also stands before a last line break.
-fn is_snake_case(key: &Value) -> Result<bool, Exception> {
-    let Value::Str(key) = key else {
-        return Err(Exception::type_error(format!(
-            "expected string or bytes-like object, got '{}'",
-            key.type_name()
-        )));
-    };
+fn is_snake_case(key: &str) -> bool {
     let mut words = key.strip_suffix('\n').unwrap_or(key).split('_');
     let first = words.next().unwrap_or_default();
     let is_word = |word: &str| {
@@ -164,7 +161,7 @@ fn is_snake_case(key: &Value) -> Result<bool, Exception> {
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
-    Ok(is_word(first) && !first.bytes().any(|byte| byte.is_ascii_digit()) && words.all(is_word))
+    is_word(first) && !first.bytes().any(|byte| byte.is_ascii_digit()) && words.all(is_word)
 }
 
 /// Where `items[:end]` ends, of so many.
@@ -276,7 +273,7 @@ mod tests {
     #[test]
     fn a_key_is_snake_case_as_the_leaderboards_pattern_has_it() {
         let check = |key: &str, expected: bool| {
-            assert_eq!(is_snake_case(&key.into()), Ok(expected), "{key:?}");
+            assert_eq!(is_snake_case(key), expected, "{key:?}");
         };
         check("name", true);
         check("name_2_b", true);

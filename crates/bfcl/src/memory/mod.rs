@@ -1,6 +1,8 @@
 //! The memory back ends: what an agent keeps from one conversation to the next.
 
 mod bm25;
+#[cfg(feature = "vector")]
+mod embedder;
 mod key_value;
 mod summary;
 mod vector;
@@ -10,6 +12,8 @@ use thiserror::Error;
 
 use crate::backend::{Backend, dict};
 
+#[cfg(feature = "vector")]
+pub use embedder::{BertEmbedder, EmbedderError};
 pub use key_value::KeyValueMemory;
 pub use summary::SummaryMemory;
 pub use vector::{EmbedError, Embedder, VectorMemory};
@@ -29,7 +33,8 @@ pub trait Memory: Backend {
 /// A snapshot that cannot be read.
 #[derive(Debug, Error)]
 #[error(
-    "not a snapshot of {class}: {problem}\nhint: give the file that the same back end has written, or none"
+    "not a snapshot of {class}: {problem}\n\
+     hint: give what the same back end has written, or nothing"
 )]
 pub struct SnapshotError {
     class: &'static str,

@@ -3,7 +3,6 @@
 use python::{Dict, Exception, Value, json_loads};
 
 use super::{Memory, SnapshotError, indented, status};
-use crate::backend::operations::length;
 use crate::backend::{Arguments, Backend, Method, dict, error, method, required};
 
 const CLASS: &str = "MemoryAPI_rec_sum";
@@ -17,19 +16,19 @@ pub struct SummaryMemory {
 }
 
 impl SummaryMemory {
-    fn append(&mut self, text: &Value) -> Result<Value, Exception> {
-        if self.text.chars().count() + length(text)? > LONGEST {
+    fn append(&mut self, text: &str) -> Result<Value, Exception> {
+        if self.text.chars().count() + text.chars().count() > LONGEST {
             return too_long("appending");
         }
-        self.text.push_str(text_of(text)?);
+        self.text.push_str(text);
         Ok(status("Memory appended."))
     }
 
-    fn update(&mut self, text: &Value) -> Result<Value, Exception> {
-        if length(text)? > LONGEST {
+    fn update(&mut self, text: &str) -> Result<Value, Exception> {
+        if text.chars().count() > LONGEST {
             return too_long("updating");
         }
-        self.text = text_of(text)?.to_owned();
+        self.text = text.to_owned();
         Ok(status("Memory updated."))
     }
 
@@ -38,21 +37,16 @@ impl SummaryMemory {
         status("Short term memory cleared.")
     }
 
-    /// Replaces all occurrences. Only the new text is held to the limit, not what becomes of the whole.
-    fn replace(&mut self, old: &Value, new: &Value) -> Result<Value, Exception> {
-        let Value::Str(old) = old else {
-            return Err(Exception::type_error(format!(
-                "'in <string>' requires string as left operand, not {}",
-                old.type_name()
-            )));
-        };
+    /// Replaces all occurrences. Only the new text is held to the limit, not what becomes of the
+    /// whole.
+    fn replace(&mut self, old: &str, new: &str) -> Result<Value, Exception> {
         if !self.text.contains(old) {
             return error(format!("Text '{old}' not found in memory."));
         }
-        if length(new)? > LONGEST {
+        if new.chars().count() > LONGEST {
             return too_long("replacing");
         }
-        self.text = self.text.replace(old, text_of(new)?);
+        self.text = self.text.replace(old, new);
         Ok(status("Memory updated."))
     }
 
@@ -66,18 +60,9 @@ impl SummaryMemory {
 
 fn too_long(after: &str) -> Result<Value, Exception> {
     error(format!(
-        "Entry will be too long after {after}. Please shorten the entry to less than {LONGEST} characters."
+        "Entry will be too long after {after}. \
+         Please shorten the entry to less than {LONGEST} characters."
     ))
-}
-
-/// Only text gets into the memory, where the original would also keep a list.
-fn text_of(value: &Value) -> Result<&str, Exception> {
-    value.as_str().ok_or_else(|| {
-        Exception::type_error(format!(
-            "can only concatenate str (not \"{}\") to str",
-            value.type_name()
-        ))
-    })
 }
 
 const METHODS: &[Method] = &[
@@ -101,11 +86,13 @@ impl Backend for SummaryMemory {
     }
 
     fn call(&mut self, method: &str, arguments: &Arguments) -> Result<Value, Exception> {
+        // Whatever is given counts as the text that it prints as.
+        let text = |name: &str| arguments[name].to_string();
         match method {
-            "memory_append" => self.append(&arguments["text"]),
-            "memory_update" => self.update(&arguments["text"]),
+            "memory_append" => self.append(&text("text")),
+            "memory_update" => self.update(&text("text")),
             "memory_clear" => Ok(self.clear()),
-            "memory_replace" => self.replace(&arguments["old_text"], &arguments["new_text"]),
+            "memory_replace" => self.replace(&text("old_text"), &text("new_text")),
             "memory_retrieve" => self.retrieve(),
             _ => unreachable!("{method} is in no table of methods"),
         }

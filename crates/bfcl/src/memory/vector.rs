@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use python::{Dict, Exception, Value, json_loads};
+use python::{Comparison, Dict, Exception, Value, compare, json_loads};
 
 use super::{Memory, SnapshotError, indented, status};
-use crate::backend::operations::length;
+use crate::backend::operations::{int, length};
 use crate::backend::{
     Arguments, Backend, DefaultValue, Method, dict, error, method, optional, required,
 };
@@ -85,10 +85,7 @@ impl Store {
 
     fn add(&mut self, text: &Value, embedder: &dyn Embedder) -> Result<Value, Exception> {
         if length(text)? > self.longest {
-            return error(format!(
-                "Entry length exceeds maximum length of {} characters.",
-                self.longest
-            ));
+            return self.too_long();
         }
         if self.entries.len() >= self.capacity {
             return error(format!(
@@ -102,8 +99,15 @@ impl Store {
         Ok(dict([("id", id.into())]))
     }
 
+    fn too_long(&self) -> Result<Value, Exception> {
+        error(format!(
+            "Entry length exceeds maximum length of {} characters.",
+            self.longest
+        ))
+    }
+
     fn remove(&mut self, id: &Value) -> Result<Value, Exception> {
-        let Some(index) = self.find(id) else {
+        let Some(index) = self.find(id)? else {
             return no_entry(id);
         };
         self.entries.remove(index);
@@ -116,9 +120,12 @@ impl Store {
         text: &Value,
         embedder: &dyn Embedder,
     ) -> Result<Value, Exception> {
-        let Some(index) = self.find(id) else {
+        let Some(index) = self.find(id)? else {
             return no_entry(id);
         };
+        if length(text)? > self.longest {
+            return self.too_long();
+        }
         let entry = &mut self.entries[index];
         *entry = Entry::new(entry.id, text_of(text)?, embedder)?;
         Ok(status(format!("ID {id} updated.")))
@@ -130,19 +137,22 @@ impl Store {
         status("Memory cleared.")
     }
 
-    /// The texts whose vectors have the largest inner products with the query's; of equal ones the older first.
+    /// The texts whose vectors have the largest inner products with the query's; of equal ones the
+    /// older first.
     fn retrieve(
         &self,
         query: &Value,
         top_k: &Value,
         embedder: &dyn Embedder,
     ) -> Result<Value, Exception> {
-        let Some(top_k) = top_k.as_int() else {
-            return Err(Exception::type_error(format!(
-                "top_k must be an integer, not {}",
-                top_k.type_name()
-            )));
-        };
+        if self.entries.is_empty() {
+            return Ok(dict([("result", Vec::new().into())]));
+        }
+        // Whatever orders with an int may come here, but only an int counts entries.
+        compare(&int(self.entries.len()), Comparison::Less, top_k)?;
+        let top_k = top_k
+            .as_int()
+            .ok_or_else(|| Exception::type_error("an integer is required"))?;
         let query = embedder.embed(text_of(query)?).map_err(raised)?;
         let mut ranked: Vec<_> = self
             .entries
@@ -172,10 +182,10 @@ impl Store {
         dict([("result", Value::List(all.collect()))])
     }
 
-    fn find(&self, id: &Value) -> Option<usize> {
-        self.entries
-            .iter()
-            .position(|entry| Value::Int(entry.id) == *id)
+    fn find(&self, id: &Value) -> Result<Option<usize>, Exception> {
+        id.check_hashable()?;
+        let is_it = |entry: &Entry| Value::Int(entry.id) == *id;
+        Ok(self.entries.iter().position(is_it))
     }
 
     /// Ids to texts. The ids become text as soon as this is written as JSON.
@@ -398,6 +408,10 @@ mod tests {
                     r#"{"error": "ID 1 not present in store."}"#,
                 ),
                 (
+                    "core_memory_remove([1])",
+                    "Error during execution: unhashable type: 'list'",
+                ),
+                (
                     "core_memory_retrieve_all()",
                     r#"{"result": [{"id": 0, "text": "a"}, {"id": 2, "text": "ba"}]}"#,
                 ),
@@ -446,6 +460,9 @@ mod tests {
         }
         let full = r#"{"error": "Memory size exceeds maximum size of 7 entries."}"#;
         assert_eq!(instances.execute(&longest), full);
+        assert_eq!(instances.execute(&too_long), refused);
+        let update = too_long.replace("add(", "update(0, ");
+        assert_eq!(instances.execute(&update), refused);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use env::Environment;
 use episode::{Observation, Score, StopReason, ToolCall, Turn};
 
+use super::ACCURACY;
 use super::kit::Kit;
 use super::question::Question;
 use super::results::answer_of;
@@ -141,7 +142,7 @@ impl Environment for Conversation {
         let is_scored = !self.question.is_prerequisite();
         let reward = f64::from(is_scored && verdict.is_ok());
         if is_scored {
-            set("accuracy", reward);
+            set(ACCURACY, reward);
         }
         Score {
             reward,

@@ -39,6 +39,9 @@ pub use self::options::{BfclOptions, Format, Selection};
 /// that is the end.
 const MAX_TURNS: usize = 21;
 
+/// The official verdict on an episode, 1 or 0, as a metric.
+const ACCURACY: &str = "accuracy";
+
 /// Questions of the leaderboard. Conversations that fill memories come before the questions.
 pub struct BfclSuite {
     tasks: Vec<Task>,
@@ -242,6 +245,10 @@ impl Suite for BfclSuite {
 
     fn stages(&self) -> Vec<Stage> {
         self.stages.clone()
+    }
+
+    fn headline(&self) -> &'static str {
+        ACCURACY
     }
 
     fn protocol(&self) -> Protocol {

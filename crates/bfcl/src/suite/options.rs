@@ -1,6 +1,6 @@
 //! What of the leaderboard is played, and how, as a config says it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -54,15 +54,35 @@ impl Default for BfclOptions {
 }
 
 impl BfclOptions {
-    /// The model that embeds.
+    /// The model that embeds the texts of `memory-vector`.
     pub(super) fn open_embedder(&self) -> Result<Arc<dyn Embedder>, BfclError> {
-        Err(BfclError::Option {
-            option: "categories",
-            problem: "`memory-vector` needs a model that embeds texts\n\
-                hint: name the others, `memory-kv` and `memory-rec-sum`"
-                .to_owned(),
-        })
+        match &self.embedder {
+            Some(folder) => embedder(folder),
+            None => Err(BfclError::Option {
+                option: "embedder",
+                problem: "`memory-vector` needs a model that embeds texts\n\
+                    hint: give the folder of one, all-MiniLM-L6-v2 for one, or ask only for \
+                    `memory-kv` and `memory-rec-sum`"
+                    .to_owned(),
+            }),
+        }
     }
+}
+
+#[cfg(feature = "vector")]
+fn embedder(folder: &Path) -> Result<Arc<dyn Embedder>, BfclError> {
+    Ok(Arc::new(crate::memory::BertEmbedder::load(folder)?))
+}
+
+#[cfg(not(feature = "vector"))]
+fn embedder(_: &Path) -> Result<Arc<dyn Embedder>, BfclError> {
+    Err(BfclError::Option {
+        option: "embedder",
+        problem: "this pact was built without embedding models\n\
+            hint: build it with `--features vector`, or ask only for `memory-kv` and \
+            `memory-rec-sum`"
+            .to_owned(),
+    })
 }
 
 /// How functions are shown and calls are written.

@@ -39,9 +39,11 @@ pub(super) fn record(episode: &Episode, format: Format) -> ResultRecord {
 /// A turn's text where the official handler finds the same calls in it, else the calls as it
 /// would have had to write them: our reader is kinder to blanks around tags than theirs.
 fn response(turn: &Turn, format: Format) -> Response {
-    if format == Format::Api && !turn.calls.is_empty() {
+    // Of a turn that was cut off, none.
+    let executed = &turn.calls[..turn.calls.len().min(turn.observations.len())];
+    if format == Format::Api && !executed.is_empty() {
         let arguments = |call: &ToolCall| Value::Object(call.arguments.clone()).to_string();
-        let calls = turn.calls.iter();
+        let calls = executed.iter();
         return Response::Calls(
             calls
                 .map(|call| (call.name.clone(), arguments(call)))
@@ -51,11 +53,11 @@ fn response(turn: &Turn, format: Format) -> Response {
     let handler = format.handler();
     let text = answer_of(turn);
     let decoded = handler.decode(&text).unwrap_or_default();
-    let executed: Vec<String> = turn.calls.iter().map(|call| handler.print(call)).collect();
-    Response::Text(match (decoded == executed, executed.is_empty()) {
+    let printed: Vec<String> = executed.iter().map(|call| handler.print(call)).collect();
+    Response::Text(match (decoded == printed, executed.is_empty()) {
         (true, _) => text,
         (false, true) => turn.content.clone(),
-        (false, false) => written(handler, &turn.calls, &executed),
+        (false, false) => written(handler, executed, &printed),
     })
 }
 
@@ -92,6 +94,8 @@ fn without_stop(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use episode::Observation;
+
     use super::*;
 
     fn call(name: &str, arguments: Value) -> ToolCall {
@@ -102,10 +106,15 @@ mod tests {
     }
 
     fn turn(text: &str, calls: &[ToolCall]) -> Turn {
+        let result = Observation {
+            text: String::new(),
+            failed: false,
+        };
         Turn {
             text: text.to_owned(),
             content: "what it says".to_owned(),
             calls: calls.to_vec(),
+            observations: vec![result; calls.len()],
             ..Turn::default()
         }
     }
@@ -129,6 +138,12 @@ mod tests {
         check(Format::Prompt, "[f(a=1.0)]<|im_end|>", calls, "[f(a=1.0)]");
         check(Format::Prompt, "f(a = 2.0)", calls, "[f(a=1.0)]");
         check(Format::Prompt, "No.", &[], "No.");
+        let cut_off = Turn {
+            observations: Vec::new(),
+            ..turn(block, calls)
+        };
+        let nothing_done = Response::Text("what it says".to_owned());
+        assert_eq!(super::response(&cut_off, Format::Fc), nothing_done);
         let response = response(&turn(tight, calls), Format::Api);
         let arguments = r#"{"a":1.0}"#.to_owned();
         assert_eq!(response, Response::Calls(vec![("f".to_owned(), arguments)]));

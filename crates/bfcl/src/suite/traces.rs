@@ -3,6 +3,7 @@
 use episode::{ToolCall, Trace, TraceTurn};
 use python::{Call, JsonStyle, Value, json_dumps, parse_call};
 
+use super::MAX_TURNS;
 use super::kit::Kit;
 use super::question::Question;
 use crate::BfclError;
@@ -14,8 +15,9 @@ const DONE: &str = "Done.";
 /// What it says where nothing can be done yet.
 const NOTHING_DONE: &str = "I cannot do that yet: something that I need for it is missing.";
 
-/// The accepted calls of a multi-turn question, one a turn, each with its result; after the
-/// last one for a message of the user, a word to the user. `None` for other questions.
+/// The accepted calls of a multi-turn question, one a turn, each with its result; several a turn
+/// where the user would not wait so long. After the last for a message of the user, a word to
+/// the user. `None` for other questions.
 pub(super) fn trace(question: &Question, kit: &Kit) -> Result<Option<Trace>, BfclError> {
     let Truth::Calls(truth) = &question.record.truth else {
         return Ok(None);
@@ -36,11 +38,17 @@ pub(super) fn trace(question: &Question, kit: &Kit) -> Result<Option<Trace>, Bfc
                 ..TraceTurn::default()
             });
         }
-        for text in calls {
-            let call = tool_call(text, &instances).map_err(refuse)?;
+        // The last of the turns that a user waits for answers.
+        for step in calls.chunks(calls.len().div_ceil(MAX_TURNS - 1).max(1)) {
+            let step = step.iter().map(|text| tool_call(text, &instances));
+            let step: Vec<ToolCall> = step.collect::<Result<_, _>>().map_err(refuse)?;
+            let print = |call: &ToolCall| kit.format.handler().print(call);
             turns.push(TraceTurn {
-                results: vec![instances.execute(&kit.format.handler().print(&call))],
-                calls: vec![call],
+                results: step
+                    .iter()
+                    .map(|it| instances.execute(&print(it)))
+                    .collect(),
+                calls: step,
                 ..TraceTurn::default()
             });
         }

@@ -16,6 +16,9 @@ pub enum Scenario {
 }
 
 impl Scenario {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Direct, Self::Mandatory, Self::Free];
+
     /// As reports name it.
     pub fn name(self) -> &'static str {
         match self {

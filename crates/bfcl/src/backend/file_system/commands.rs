@@ -1,6 +1,6 @@
 //! Commands that move through the tree and change it.
 
-use python::{Exception, Value};
+use python::{Dict, Exception, Value};
 
 use super::super::{dict, error};
 use super::FileSystem;
@@ -98,7 +98,7 @@ impl FileSystem {
         if self.tree.child(here, name)?.is_some() {
             return refused("File exists");
         }
-        let children = self.tree.new_children(python::Dict::new());
+        let children = self.tree.new_children(Dict::new());
         let directory = self
             .tree
             .new_directory(name.clone(), Some(self.current), children);
@@ -138,7 +138,8 @@ impl FileSystem {
     }
 
     pub(super) fn find(&self, path: &Value, name: &Value) -> Result<Value, Exception> {
-        let path_text = text_of(path, "strip")?;
+        let method = if path.is_none() { "rstrip" } else { "strip" };
+        let path_text = text_of(path, method)?;
         let directory = self.directory_at(path_text);
         let Some(children) = directory.and_then(|id| self.tree.children_of(id)) else {
             return error(format!("find: '{path}': No such file or directory"));
@@ -240,8 +241,9 @@ impl FileSystem {
         )))
     }
 
-    /// A new node with what `node` holds. A moved directory keeps its children map, which its
-    /// old self has too; a copied one gets a map of its own with the same children in it.
+    /// A new node with what `node` holds. A moved directory keeps its map of children, which its
+    /// old self has too. A copied one gets a map of its own with the same children, made after
+    /// it has its place: copied into itself, a directory holds itself.
     fn place(
         &mut self,
         transfer: Transfer,
@@ -253,22 +255,20 @@ impl FileSystem {
             .tree
             .children_of(directory)
             .expect("things are put into directories");
-        match self.tree.node(node).clone() {
-            Node::File { content, .. } => self.new_file(into, name.clone(), content),
-            Node::Directory { children, .. } => {
-                let children = match transfer {
-                    Transfer::Move => children,
-                    Transfer::Copy => {
-                        let copied = self.tree.children(children).clone();
-                        self.tree.new_children(copied)
-                    }
-                };
-                let placed = self
-                    .tree
-                    .new_directory(name.clone(), Some(directory), children);
-                self.tree.insert(into, name.clone(), placed)
-            }
+        let children = match self.tree.node(node).clone() {
+            Node::File { content, .. } => return self.new_file(into, name.clone(), content),
+            Node::Directory { children, .. } => children,
+        };
+        let own = match transfer {
+            Transfer::Move => children,
+            Transfer::Copy => self.tree.new_children(Dict::new()),
+        };
+        let placed = self.tree.new_directory(name.clone(), Some(directory), own);
+        self.tree.insert(into, name.clone(), placed)?;
+        if transfer == Transfer::Copy {
+            self.tree.copy_children(children, own);
         }
+        Ok(())
     }
 
     /// The original looks for the wrong name before it copies, and then stumbles.

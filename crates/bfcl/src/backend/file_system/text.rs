@@ -45,7 +45,7 @@ impl FileSystem {
                 .split(is_blank)
                 .filter(|w| !w.is_empty())
                 .count(),
-            _ => length(content)?,
+            _ => content.length()?,
         };
         Ok(dict([
             ("count", Value::Int(count as i64)),
@@ -92,7 +92,13 @@ impl FileSystem {
     }
 
     pub(super) fn diff(&self, first: &Value, second: &Value) -> Result<Value, Exception> {
-        let (Some(left), Some(right)) = (self.content(first)?, self.content(second)?) else {
+        let exists = |name| Ok::<_, Exception>(self.tree.child(self.here(), name)?.is_some());
+        let contents = if exists(first)? && exists(second)? {
+            self.content(first)?.zip(self.content(second)?)
+        } else {
+            None
+        };
+        let Some((left, right)) = contents else {
             return no_such_file("diff", &Value::Str(format!("{first} or {second}")));
         };
         let different: Vec<String> = lines_of(left)?
@@ -178,18 +184,4 @@ fn is_line_end(c: char) -> bool {
 /// `c.isspace()`: to Python the separators of ASCII are blanks too.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
-}
-
-/// `len(content)`
-fn length(content: &Value) -> Result<usize, Exception> {
-    match content {
-        Value::Str(text) => Ok(text.chars().count()),
-        Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::Dict(_) => {
-            content.iterate().map(|items| items.len())
-        }
-        _ => Err(Exception::type_error(format!(
-            "object of type '{}' has no len()",
-            content.type_name()
-        ))),
-    }
 }

@@ -34,11 +34,13 @@ pub(super) struct Tree {
     children: Vec<Dict>,
 }
 
-/// How many nodes one walk may meet. Directories that share children can hold each other, and
+/// How many nodes one walk may meet. A directory that was copied into itself holds itself, and
 /// then there is no end.
 const LONGEST_WALK: usize = 100_000;
-/// How deep it may go: where Python's own stack ends.
+/// How deep it may go: about where Python's own stack ends.
 const DEEPEST_WALK: usize = 900;
+/// How deep the state is told, for the same reason.
+const DEEPEST_STATE: usize = 100;
 
 impl Tree {
     pub(super) fn node(&self, id: NodeId) -> &Node {
@@ -115,6 +117,11 @@ impl Tree {
         self.children[id.0].remove_key(name).map(|_| ())
     }
 
+    /// Lets one map hold what another holds now.
+    pub(super) fn copy_children(&mut self, from: ChildrenId, to: ChildrenId) {
+        self.children[to.0] = self.children[from.0].clone();
+    }
+
     /// Overwrites a file's content; `AttributeError` of a directory.
     pub(super) fn write(&mut self, id: NodeId, text: Value) -> Result<(), Exception> {
         match &mut self.nodes[id.0] {
@@ -176,7 +183,7 @@ impl Tree {
     }
 
     fn state_below(&self, id: NodeId, depth: usize, left: &mut usize) -> Value {
-        if depth == DEEPEST_WALK || *left == 0 {
+        if depth == DEEPEST_STATE || *left == 0 {
             return Value::ellipsis();
         }
         *left -= 1;
@@ -199,8 +206,5 @@ impl Tree {
 }
 
 fn endless() -> Exception {
-    Exception::new(
-        ExceptionKind::Other,
-        "maximum recursion depth exceeded while calling a Python object",
-    )
+    Exception::new(ExceptionKind::Other, "maximum recursion depth exceeded")
 }

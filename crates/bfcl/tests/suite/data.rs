@@ -1,18 +1,21 @@
 //! The suite over the data set itself: accepted calls score full marks, and memories are shown
 //! as the original shows them.
 
-mod play;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use bfcl::suite::{Format, Selection};
-use bfcl::{BfclOptions, BfclSuite};
+use bfcl::memory::{EmbedError, Embedder};
+use bfcl::result_file::{ResultRecord, result_path, write_results};
+use bfcl::score::score_results;
+use bfcl::suite::{Format, Outside, Selection};
+use bfcl::{BfclOptions, BfclSuite, Category};
 use env::Suite;
-use episode::{Message, Role};
-use play::{data_folder, replay};
-use serde_json::Value;
+use episode::{Message, Role, Trace};
+use serde_json::{Value, json};
+
+use crate::play::{data_folder, play};
 
 fn options(folder: &Path, categories: &[Selection], format: Format) -> BfclOptions {
     BfclOptions {
@@ -30,22 +33,63 @@ fn data_accepted_calls_score_full_marks_in_every_category() {
         let suite = BfclSuite::load(&options(&folder, &[Selection::MultiTurn], format)).unwrap();
         let traces = suite.traces().unwrap();
         assert_eq!(traces.len(), suite.tasks().len());
-        let mut scores: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut solved: BTreeMap<&str, usize> = BTreeMap::new();
         let mut calls = 0;
-        for trace in &traces {
-            let episode = replay(&suite, trace);
-            let metrics = &episode.score.metrics;
-            assert_eq!(metrics["errors"], 0.0, "{}", trace.task);
-            assert_eq!(episode.score.reward, 1.0, "{}: {metrics:?}", trace.task);
-            calls += metrics["calls"] as usize;
-            let scenario = scores.entry(episode.scenario).or_default();
-            scenario.push(metrics["accuracy"]);
+        for (task, trace) in suite.tasks().iter().zip(&traces) {
+            let report = env::replay(&suite, trace);
+            assert_eq!(report.problems(trace), [] as [String; 0], "{}", task.id);
+            assert_eq!(report.score.reward, 1.0, "{}", task.id);
+            assert_eq!(report.score.metrics["errors"], 0.0, "{}", task.id);
+            *solved.entry(&task.scenario).or_default() += 1;
+            calls += report.calls;
         }
-        for (category, scores) in &scores {
-            let mean = 100.0 * scores.iter().sum::<f64>() / scores.len() as f64;
-            println!("{format:?} {category}: {mean:.2}% of {}", scores.len());
+        println!("{format:?}: {calls} calls, 100% of {solved:?}");
+    }
+}
+
+/// A trace that leaves something out: by turns nothing, its last call, all after its first
+/// user's turn.
+fn spoilt(trace: &Trace, at: usize) -> Trace {
+    let mut trace = trace.clone();
+    match at % 3 {
+        0 => {}
+        1 => {
+            let last = trace.turns.iter().rposition(|turn| !turn.calls.is_empty());
+            trace.turns.remove(last.unwrap());
         }
-        println!("{calls} calls");
+        _ => {
+            let first = trace.turns.iter().position(|turn| turn.calls.is_empty());
+            trace.turns.truncate(first.unwrap_or(0));
+        }
+    }
+    trace
+}
+
+#[test]
+fn data_result_files_are_scored_as_their_episodes_are() {
+    let Some(folder) = data_folder() else { return };
+    for format in [Format::Fc, Format::Prompt, Format::Api] {
+        let suite = BfclSuite::load(&options(&folder, &[Selection::MultiTurn], format)).unwrap();
+        let mut results: BTreeMap<Category, Vec<ResultRecord>> = BTreeMap::new();
+        let mut passed: BTreeMap<String, bool> = BTreeMap::new();
+        for (at, trace) in suite.traces().unwrap().iter().enumerate() {
+            let episode = play(&suite, &spoilt(trace, at));
+            passed.insert(episode.task.clone(), episode.score.reward == 1.0);
+            let category = Category::of_id(&episode.task).unwrap();
+            let results = results.entry(category).or_default();
+            results.push(suite.result_record(&episode));
+        }
+        let model = tempfile::tempdir().unwrap();
+        for (&category, results) in &results {
+            write_results(&result_path(model.path(), category, false), results).unwrap();
+        }
+        let report = score_results(&folder, model.path(), Some(format.handler())).unwrap();
+        let records = report.categories.iter().flat_map(|it| &it.records);
+        let scored: BTreeMap<String, bool> = records.map(|it| (it.id.clone(), it.valid)).collect();
+        assert_eq!(scored, passed, "{format:?}");
+        let passes = passed.values().filter(|it| **it).count();
+        println!("{format:?}: {} records, {passes} pass", passed.len());
+        assert!(0 < passes && passes < passed.len());
     }
 }
 
@@ -57,7 +101,17 @@ fn data_no_trace_is_longer_than_a_user_waits() {
     for trace in suite.traces().unwrap() {
         let turns = trace.turns.split(|turn| turn.calls.is_empty());
         let longest = turns.map(<[_]>::len).max().unwrap();
-        assert!(longest <= suite.protocol().max_turns, "{}", trace.task);
+        // And one that answers.
+        assert!(longest < suite.protocol().max_turns, "{}", trace.task);
+    }
+}
+
+/// A model to which all texts are the same.
+struct Blank;
+
+impl Embedder for Blank {
+    fn embed(&self, _: &str) -> Result<Vec<f32>, EmbedError> {
+        Ok(vec![1.0])
     }
 }
 
@@ -77,19 +131,17 @@ fn filled(folder: &Path, row: &Value) {
     let id = row["id"].as_str().unwrap();
     let prompt = row["prompt"].as_str().unwrap();
     let system = said(prompt, "system");
-    let (backend, snapshot) = match id.contains("rec_sum") {
-        true => (
-            "rec_sum",
-            serde_json::json!({"memory": shown(&system, "memory system")}),
-        ),
-        false => {
-            let core: Value = serde_json::from_str(&shown(&system, "Core Memory")).unwrap();
-            (
-                "kv",
-                serde_json::json!({"core_memory": core, "archival_memory": {}}),
-            )
-        }
+    let category = Category::of_id(id).unwrap();
+    let core = || serde_json::from_str::<Value>(&shown(&system, "Core Memory")).unwrap();
+    let snapshot = match category {
+        Category::MemoryRecSum => json!({"memory": shown(&system, "memory system")}),
+        Category::MemoryKv => json!({"core_memory": core(), "archival_memory": {}}),
+        _ => json!({
+            "core_memory": {"next_id": 7, "store": core()},
+            "archival_memory": {"next_id": 0, "store": {}},
+        }),
     };
+    let backend = category.memory_backend().unwrap();
     let checkpoints = folder.join(format!(
         "agentic/memory/{backend}/memory_snapshot/prereq_checkpoints"
     ));
@@ -123,7 +175,7 @@ fn data_memories_are_shown_as_the_original_shows_them() {
         let category = match id {
             id if id.starts_with("memory_kv") => Selection::MemoryKv,
             id if id.starts_with("memory_rec_sum") => Selection::MemoryRecSum,
-            other => panic!("a memory of another kind: {other}"),
+            _ => Selection::MemoryVector,
         };
         let format = match row["mode"].as_str().unwrap() {
             "fc" => Format::Fc,
@@ -139,11 +191,15 @@ fn data_memories_are_shown_as_the_original_shows_them() {
         if is_filled {
             filled(memory.path(), &row);
         }
-        let suite = BfclSuite::load(&BfclOptions {
+        let options = BfclOptions {
             memory_dir: Some(memory.path().to_owned()),
             ..options(&folder, &[category], format)
-        })
-        .unwrap();
+        };
+        let outside = Outside {
+            embedder: Some(Arc::new(Blank)),
+            ..Outside::default()
+        };
+        let suite = BfclSuite::load_with(&options, outside).unwrap();
         let task = suite.tasks().iter().find(|task| task.id == id).unwrap();
         let prompt = row["prompt"].as_str().unwrap();
         let messages = suite.prompt(task);

@@ -12,7 +12,7 @@ use serde_json::json;
     clippy::disallowed_methods,
     reason = "tests find their data through PACT_DATA"
 )]
-pub fn data_folder() -> Option<PathBuf> {
+pub(crate) fn data_folder() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     let root = std::env::var("PACT_DATA").unwrap_or_else(|_| beside.to_owned());
     let folder = Path::new(&root).join("bfcl");
@@ -24,14 +24,14 @@ pub fn data_folder() -> Option<PathBuf> {
 }
 
 /// An episode under way.
-pub struct Player<'a> {
-    pub environment: Box<dyn Environment>,
+pub(crate) struct Player<'a> {
+    pub(crate) environment: Box<dyn Environment>,
     task: &'a Task,
-    pub turns: Vec<Turn>,
+    pub(crate) turns: Vec<Turn>,
 }
 
 impl<'a> Player<'a> {
-    pub fn new(suite: &'a BfclSuite, id: &str) -> Self {
+    pub(crate) fn new(suite: &'a BfclSuite, id: &str) -> Self {
         let task = suite.tasks().iter().find(|task| task.id == id);
         let task = task.unwrap_or_else(|| panic!("no task `{id}`"));
         Self {
@@ -42,7 +42,7 @@ impl<'a> Player<'a> {
     }
 
     /// A turn that calls, as Qwen3 writes it.
-    pub fn call(&mut self, calls: &[ToolCall]) -> Vec<String> {
+    pub(crate) fn call(&mut self, calls: &[ToolCall]) -> Vec<String> {
         let mut turn = Turn {
             text: format!("{}<|im_end|>", tagged(calls)),
             calls: calls.to_vec(),
@@ -55,7 +55,7 @@ impl<'a> Player<'a> {
     }
 
     /// A turn that does not; what the user says next.
-    pub fn answer(&mut self, text: &str) -> Option<String> {
+    pub(crate) fn answer(&mut self, text: &str) -> Option<String> {
         let mut turn = Turn {
             text: format!("{text}<|im_end|>"),
             content: text.to_owned(),
@@ -67,14 +67,14 @@ impl<'a> Player<'a> {
     }
 
     /// The end.
-    pub fn finish(mut self, stop: StopReason) -> Episode {
+    pub(crate) fn finish(mut self, stop: StopReason) -> Episode {
         self.environment.close(stop, &self.turns);
         episode(self.task, self.environment.score(), stop, self.turns)
     }
 }
 
 /// A call by name.
-pub fn call(name: &str, arguments: serde_json::Value) -> ToolCall {
+pub(crate) fn call(name: &str, arguments: serde_json::Value) -> ToolCall {
     ToolCall {
         name: name.to_owned(),
         arguments: arguments.as_object().expect("an object").clone(),
@@ -104,8 +104,20 @@ fn episode(task: &Task, score: Score, stop: StopReason, turns: Vec<Turn>) -> Epi
     }
 }
 
+/// Plays a trace to where it ends, which may be before the user is done.
+pub(crate) fn play(suite: &BfclSuite, trace: &Trace) -> Episode {
+    let mut player = Player::new(suite, &trace.task);
+    for turn in &trace.turns {
+        match turn.calls.is_empty() {
+            false => drop(player.call(&turn.calls)),
+            true => drop(player.answer(&turn.content)),
+        }
+    }
+    player.finish(StopReason::ScriptEnded)
+}
+
 /// Plays a trace; every result and every reply must be as it says.
-pub fn replay(suite: &BfclSuite, trace: &Trace) -> Episode {
+pub(crate) fn replay(suite: &BfclSuite, trace: &Trace) -> Episode {
     let mut player = Player::new(suite, &trace.task);
     for turn in &trace.turns {
         match turn.calls.is_empty() {

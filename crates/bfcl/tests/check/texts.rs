@@ -2,9 +2,8 @@
 //! Every row of every oracle in the data set's folder is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 
+use crate::oracle::{data_folder, oracle};
 use bfcl::checker::agentic;
 use bfcl::decode::Handler;
 use bfcl::prompt::{Texts, system_text};
@@ -13,43 +12,7 @@ use bfcl::records::{DataSet, Functions, Record, Truth};
 use bfcl::{Category, Group};
 use episode::Role;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find their data through PACT_DATA"
-)]
-fn data_folder() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
-    let root = std::env::var("PACT_DATA").unwrap_or_else(|_| beside.to_owned());
-    let folder = Path::new(&root).join("bfcl");
-    if !folder.is_dir() {
-        println!("skipped: PACT_DATA has no folder `bfcl`");
-        return None;
-    }
-    Some(folder)
-}
-
-/// The rows of an oracle; none, and a line that says so, where it is not there.
-fn oracle<T: DeserializeOwned>(name: &str) -> Vec<T> {
-    let Some(folder) = data_folder() else {
-        return Vec::new();
-    };
-    let path = folder.join("oracles").join(name);
-    if !path.is_file() {
-        println!("skipped: `{}` is not there", path.display());
-        return Vec::new();
-    }
-    let text = fs::read_to_string(&path).unwrap();
-    let rows: Vec<T> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect();
-    println!("{name}: {} rows", rows.len());
-    assert!(!rows.is_empty(), "an oracle has rows");
-    rows
-}
 
 #[derive(Deserialize)]
 struct AgenticRow {
@@ -61,7 +24,7 @@ struct AgenticRow {
 
 #[test]
 fn answers_are_judged_as_officially() {
-    for row in oracle::<AgenticRow>("agentic_checker_oracle.jsonl") {
+    for row in oracle::<AgenticRow>(&["response", "answers", "std"]) {
         assert_eq!(agentic::standardise(&row.response), row.std);
         let verdict = agentic::check(Some(&row.response), &row.answers);
         assert_eq!(
@@ -93,7 +56,7 @@ fn handler(mode: &str) -> Handler {
 /// Errors are compared as such: their texts are Python's, and nobody reads them.
 #[test]
 fn texts_are_decoded_as_officially() {
-    for row in oracle::<DecodeRow>("decode_oracle.jsonl") {
+    for row in oracle::<DecodeRow>(&["mode", "text"]) {
         let decoded = handler(&row.mode).decode(&row.text);
         let is_error = row.error.is_some();
         assert_eq!(decoded.is_err(), is_error, "{}: {decoded:?}", row.text);
@@ -189,7 +152,7 @@ struct MemoryPromptRow {
 
 #[test]
 fn a_memory_is_shown_as_officially() {
-    let rows = oracle::<MemoryPromptRow>("memory_prompt_oracle.jsonl");
+    let rows = oracle::<MemoryPromptRow>(&["mode", "memory_filled", "prompt"]);
     if rows.is_empty() {
         return;
     }
@@ -240,7 +203,7 @@ fn user_says(
 /// `{"r": "i"}`. A turn whose script is over makes room for the next even if it called.
 #[test]
 fn qwen3_reads_and_says_what_it_does_officially() {
-    let rows = oracle::<DialogueRow>("qwen3_prompt_oracle.jsonl");
+    let rows = oracle::<DialogueRow>(&["mode", "steps"]);
     if rows.is_empty() {
         return;
     }
@@ -276,6 +239,44 @@ fn qwen3_reads_and_says_what_it_does_officially() {
             if calls.is_empty() {
                 turn += 1;
                 messages.extend(user_says(&texts, record, turn));
+            }
+        }
+    }
+}
+
+/// Every `type` of a schema, wherever it stands.
+fn types(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(fields) => {
+            let own = fields.get("type").and_then(Value::as_str);
+            own.into_iter()
+                .chain(fields.values().flat_map(types))
+                .collect()
+        }
+        Value::Array(items) => items.iter().flat_map(types).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn an_interfaces_tools_are_json_schemas() {
+    let Some(folder) = data_folder() else { return };
+    let texts = Texts::load(&folder).unwrap();
+    let data = DataSet::new(&folder);
+    let mut records = data.multi_turn("multi_turn_base").unwrap();
+    records.extend(data.memory("kv").unwrap());
+    for functions in data.functions(&records).unwrap() {
+        let tools = texts.api_tools(&functions.docs);
+        assert_eq!(tools.len(), functions.docs.len());
+        for (tool, doc) in tools.iter().zip(&functions.docs) {
+            assert_eq!(tool["type"], "function");
+            let function = &tool["function"];
+            assert_eq!(function["description"], doc["description"]);
+            assert_eq!(function["response"], doc["response"]);
+            assert_eq!(function["parameters"]["type"], "object");
+            for kind in types(&function["parameters"]) {
+                let known = ["object", "string", "integer", "number", "boolean", "array"];
+                assert!(known.contains(&kind), "{kind}: {function}");
             }
         }
     }
