@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use sandbox::Pool;
 
 use super::Row;
-use crate::EnvError;
-use crate::jsonl::{LineProblem, read_lines};
+use crate::jsonl::{LineProblem, Place};
+use crate::{EnvError, table};
 
-/// Rows with the lines that they stand on, from 1.
+/// Rows with the places where they stand.
 pub(super) struct RowFile {
     pub(super) path: PathBuf,
-    pub(super) rows: Vec<(usize, Row)>,
+    pub(super) rows: Vec<(Place, Row)>,
 }
 
 impl RowFile {
@@ -21,10 +21,11 @@ impl RowFile {
         let mut rows = Vec::new();
         let mut problems = Vec::new();
         let mut ids = HashSet::new();
-        for (index, (line, text)) in read_lines(path)?.into_iter().enumerate() {
-            match Row::parse(&text).and_then(|row| identify(row, index, &mut ids)) {
-                Ok(row) => rows.push((line, row)),
-                Err(problem) => problems.push(problem.at(path, line)),
+        for (index, (place, fields)) in table::read(path)?.into_iter().enumerate() {
+            let row = fields.and_then(Row::read);
+            match row.and_then(|row| identify(row, index, &mut ids)) {
+                Ok(row) => rows.push((place, row)),
+                Err(problem) => problems.push(problem.at(path, place)),
             }
         }
         let path = path.to_owned();
@@ -34,12 +35,13 @@ impl RowFile {
     /// Tools whose source Python cannot compile.
     pub(super) fn broken_tools(&self, pool: &Pool) -> Result<Vec<EnvError>, EnvError> {
         let mut broken = Vec::new();
-        for (line, row) in &self.rows {
+        for (place, row) in &self.rows {
             let sources: Vec<&str> = row.codes.values().map(String::as_str).collect();
             for (tool, complaint) in row.codes.keys().zip(pool.compile(&sources)?) {
                 broken.extend(complaint.map(|problem| EnvError::Tool {
                     path: self.path.clone(),
-                    line: *line,
+                    place: *place,
+                    field: "codes",
                     tool: tool.clone(),
                     problem,
                 }));

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use episode::{CallFormat, Observation, Score, Task, ToolCall, Trace};
 use indexmap::IndexMap;
-use sandbox::{Pool, PythonConfig, PythonTool, SandboxConfig, call_error, is_day};
+use sandbox::{Pool, PythonConfig, SandboxConfig, is_day};
 use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
+use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, codes, replay};
 
 /// How the suite's tools are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -148,7 +148,7 @@ fn days(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The task that the policy sees, and the row's secrets.
-fn split(row: Row) -> (SuiteRow, Task) {
+pub(super) fn split(row: Row) -> (SuiteRow, Task) {
     let task = Task {
         id: row.id.expect("a row of a file has an id"),
         scenario: row.data_source,
@@ -181,14 +181,7 @@ pub(super) struct FtrlEpisode {
 impl FtrlEpisode {
     /// Runs a call, and returns with its observation the golden that it solved.
     pub(super) fn solve(&mut self, call: &ToolCall) -> (Observation, Option<String>) {
-        let observation = match self.codes.get(&call.name) {
-            Some(source) => {
-                let name = &call.name;
-                self.pool.call(PythonTool { name, source }, &call.arguments)
-            }
-            // What Python says of a key that is not there.
-            None => call_error(&call.name, &format!("'{}'", call.name)),
-        };
+        let observation = codes::run(&self.pool, self.codes.get(&call.name), call);
         let solved = self.unsolved.observe(&call.name, &observation);
         (observation, solved)
     }
