@@ -1,2 +1,25 @@
 //! The Berkeley Function Calling Leaderboard, version 4: multi-turn, memory and web search.
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
+
+pub mod aggregate;
+pub mod backend;
+pub mod calendar;
+pub mod categories;
+pub mod checker;
+pub mod decode;
+mod error;
+pub mod executor;
+pub mod memory;
+pub mod prompt;
+pub mod qwen3;
+pub mod records;
+pub mod result_file;
+pub mod score;
+pub mod search;
+pub mod suite;
+pub mod tables;
+pub mod twister;
+
+pub use categories::{Category, Group};
+pub use error::BfclError;
+pub use suite::{BfclOptions, BfclSuite};

@@ -114,7 +114,7 @@ impl Transcript<'_> {
         let thinking = self.chat.layout.opens_thinking;
         let reading = match self.calls {
             CallFormat::Tagged => turn::read(&bytes, thinking, cut_off),
-            CallFormat::Python => turn::read_list(&bytes, thinking),
+            CallFormat::Python => turn::read_list(&bytes, thinking, cut_off),
         };
         let lengths = said.iter().map(|&token| tokenizer.bytes(token).len());
         let mut parts = reading.parts_of_tokens(lengths);
@@ -138,14 +138,21 @@ impl Transcript<'_> {
         })
     }
 
-    /// Appends what the expert wrote in the policy's place, with log-probabilities of 0.
+    /// Appends what the expert wrote in the policy's place, with log-probabilities of 0. Where
+    /// calls are a Python list, a turn that calls says nothing else.
     pub fn push_expert_turn(
         &mut self,
         reasoning: &str,
         calls: &[ToolCall],
         answer: &str,
     ) -> Result<(), ChatError> {
-        let tokens = self.chat.expert_turn(reasoning, calls, answer)?;
+        let tokens = match self.calls {
+            CallFormat::Python if !calls.is_empty() => {
+                self.chat
+                    .expert_turn(reasoning, &[], &turn::print_list(calls))?
+            }
+            _ => self.chat.expert_turn(reasoning, calls, answer)?,
+        };
         self.push_turn(&tokens, &vec![0.0; tokens.len()], false)?;
         Ok(())
     }

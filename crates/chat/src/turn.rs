@@ -2,10 +2,14 @@
 //! the form of Hermes and Qwen. It reads bytes, so that tags need not be single tokens and
 //! what is not text does no harm.
 
+mod list;
+
 use std::ops::Range;
 
 use episode::{ParseFailure, Part, ToolCall};
 use serde_json::{Map, Value};
+
+pub(crate) use self::list::{print_list, read_list};
 
 pub(crate) const THINK: &str = "<think>";
 pub(crate) const THINK_END: &str = "</think>";
@@ -53,14 +57,6 @@ pub(crate) fn read(bytes: &[u8], thinking: bool, cut_off: bool) -> Reading {
     }
     reading.has_call = marked.iter().any(|(_, part)| *part == Part::Call);
     reading.parts = fill_gaps(bytes, &marked, reading.has_call);
-    reading
-}
-
-/// Reads the bytes of a turn that writes its calls as a Python list which is all of its answer.
-pub(crate) fn read_list(bytes: &[u8], thinking: bool) -> Reading {
-    let mut reading = read(bytes, thinking, false);
-    reading.calls.clear();
-    reading.failures.clear();
     reading
 }
 

@@ -610,3 +610,29 @@ proptest! {
         prop_assert_eq!(covered, reasoning);
     }
 }
+
+#[test]
+fn an_expert_calls_as_the_prompt_asks() {
+    use Author::{Policy, Template};
+    use Part::{Answer, Call, Context, Reasoning};
+    let chat = fixture::chat();
+    let task = Task {
+        calls: CallFormat::Python,
+        ..task()
+    };
+    let transcript = chat.expert(&task, &trace()).unwrap();
+    let stretches = stretches(&chat, &transcript.segments()[0]);
+    let said: Vec<_> = stretches
+        .iter()
+        .filter(|(author, _, _)| *author == Policy)
+        .map(|(_, part, text)| (*part, text.as_str()))
+        .collect();
+    let expected = [
+        (Reasoning, "<think>\nI add.\n</think>"),
+        (Call, "\n\n[add(a=1), add(a=1)]<|im_end|>"),
+        (Answer, "Two.<|im_end|>"),
+    ];
+    assert_eq!(said, expected);
+    let (author, part, _) = &stretches[0];
+    assert_eq!((*author, *part), (Template, Context));
+}

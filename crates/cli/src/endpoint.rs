@@ -15,7 +15,7 @@ use crate::exit::UsageError;
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// How an endpoint is asked. The command that takes these has an argument `endpoint` too.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Endpoint")]
 pub(crate) struct EndpointArgs {
     /// The environment variable that has the endpoint's key [default: OPENAI_API_KEY, if set]
@@ -42,14 +42,18 @@ pub(crate) struct EndpointArgs {
     /// How the model is told what it has said itself
     #[arg(long, default_value = "fields", requires = "endpoint")]
     pub(crate) history: HistoryName,
+    /// End an episode, not all of them, when the endpoint breaks over it however often it is asked
+    #[arg(long, requires = "endpoint")]
+    pub(crate) skip_unanswered: bool,
     /// One more field of every request; null leaves a field out
     #[arg(long, value_name = "NAME=JSON", requires = "endpoint", value_parser = parse_field)]
     pub(crate) field: Vec<(String, Value)>,
 }
 
 /// How the model is told what it has said itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HistoryName {
+    #[default]
     /// Its calls and its reasoning in the fields in which they came
     Fields,
     /// The same without its reasoning
@@ -93,6 +97,7 @@ pub(crate) fn open(url: &str, model: &str, arguments: &EndpointArgs) -> Result<E
         stream: arguments.stream,
         max_completion_tokens: arguments.max_completion_tokens,
         history: arguments.history.into(),
+        skip_unanswered: arguments.skip_unanswered,
         fields: arguments.field.iter().cloned().collect::<Map<_, _>>(),
         ..Endpoint::new(address, model)
     })

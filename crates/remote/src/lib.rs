@@ -4,5 +4,7 @@
 
 pub mod endpoint;
 pub mod http_env;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod mcp;
 pub mod own;

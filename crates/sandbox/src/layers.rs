@@ -67,7 +67,7 @@ pub fn doctor(python: &PythonConfig, sandbox: &SandboxConfig) -> Result<Report, 
         version: format!("{major}.{minor}.{patch}"),
         isolation: sandbox.isolation,
         layers: pool.layers().to_vec(),
-        missing: check(&sandbox.require, pool.layers())
+        missing: check(sandbox, pool.layers())
             .err()
             .map(|error| error.to_string()),
     })
@@ -108,13 +108,12 @@ pub(crate) fn judge(held: &Map<String, Value>, problems: &Map<String, Value>) ->
 }
 
 /// Whether everything required is there.
-pub(crate) fn check(require: &[String], layers: &[Layer]) -> Result<(), SandboxError> {
+pub(crate) fn check(sandbox: &SandboxConfig, layers: &[Layer]) -> Result<(), SandboxError> {
+    let require = &sandbox.require;
     let names: Vec<&str> = layers.iter().map(|layer| layer.name).collect();
     let is_full = require.iter().any(|name| name == "full");
-    if let Some(unknown) = require
-        .iter()
-        .find(|name| *name != "full" && !names.contains(&name.as_str()))
-    {
+    let mut named = sandbox.without.iter().chain(require);
+    if let Some(unknown) = named.find(|it| *it != "full" && !names.contains(&it.as_str())) {
         return Err(SandboxError::Missing(format!(
             "there is no layer `{unknown}`, expected `full` or some of `{}`",
             names.join("`, `")
@@ -147,9 +146,16 @@ mod tests {
         judge(held.as_object().unwrap(), problems.as_object().unwrap())
     }
 
-    fn refused(require: &[&str]) -> String {
-        let require: Vec<String> = require.iter().map(|&name| name.to_owned()).collect();
-        check(&require, &layers()).unwrap_err().to_string()
+    fn require(layers_required: &[&str]) -> Result<(), SandboxError> {
+        let sandbox = SandboxConfig {
+            require: layers_required.iter().map(|&it| it.to_owned()).collect(),
+            ..SandboxConfig::default()
+        };
+        check(&sandbox, &layers())
+    }
+
+    fn refused(layers_required: &[&str]) -> String {
+        require(layers_required).unwrap_err().to_string()
     }
 
     #[test]
@@ -165,8 +171,8 @@ mod tests {
 
     #[test]
     fn what_is_required_and_not_there_is_named_with_its_reason() {
-        assert!(check(&[], &layers()).is_ok());
-        assert!(check(&["limits".to_owned()], &layers()).is_ok());
+        assert!(require(&[]).is_ok());
+        assert!(require(&["limits"]).is_ok());
         let landlock = refused(&["limits", "landlock"]);
         assert!(landlock.starts_with(
             "`sandbox.require`: this machine lacks `landlock` (the kernel has none)\nhint: "

@@ -70,6 +70,9 @@ impl Nursery {
             .env_clear()
             .env("PYTHONHASHSEED", "0")
             .env("TZ", "UTC")
+            // Libraries of arithmetic else start a thread for each core, in each process.
+            .env("OMP_NUM_THREADS", "1")
+            .env("OPENBLAS_NUM_THREADS", "1")
             .current_dir(&setup.directory)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
@@ -196,9 +199,10 @@ fn settings(setup: &Setup) -> Value {
         "alarm_seconds": setup.python.call_seconds.ceil() as u64 + 5,
         "scratch_mib": setup.sandbox.scratch_mib,
         "open_files": OPEN_FILES,
+        "without": setup.sandbox.without,
         "import_from": setup.sandbox.readable,
-        "outer": filters.map(|filters| &filters.outer),
-        "inner": filters.map(|filters| &filters.inner),
+        "nursery_filters": filters.map(|filters| &filters.nursery[..]).unwrap_or_default(),
+        "child_filter": filters.map(|filters| &filters.child),
         "no-seccomp": problem,
     })
 }

@@ -1,7 +1,7 @@
 //! The processes of one suite: interpreters that are kept warm, calls in a process each, sessions.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -86,7 +86,7 @@ impl Pool {
                 let folder = Folder::new(path.join(format!("worker-{number}")))?;
                 Ok(Slot {
                     nursery: Mutex::new(None),
-                    rules: readable.rules(folder.path()).ok(),
+                    rules: rules_for(&readable, &sandbox, &folder).ok(),
                     folder,
                 })
             })
@@ -111,8 +111,13 @@ impl Pool {
             sessions: AtomicUsize::new(0),
             _directory: directory,
         };
-        shared.layers = shared.try_layers().map_err(failed)?;
-        layers::check(&shared.setup.sandbox.require, &shared.layers)?;
+        let memory = python.memory_mib;
+        shared.layers = shared.try_layers().map_err(|problem| {
+            failed(format!(
+                "a process for tools did not start, of `memory-mib` = {memory}: {problem}"
+            ))
+        })?;
+        layers::check(&shared.setup.sandbox, &shared.layers)?;
         Ok(Self(Arc::new(shared)))
     }
 
@@ -129,6 +134,11 @@ impl Pool {
     /// What stands between the tools and this machine.
     pub fn layers(&self) -> &[Layer] {
         &self.0.layers
+    }
+
+    /// The folder of the tools' folders.
+    pub fn folder(&self) -> &Path {
+        &self.0.setup.directory
     }
 
     pub(crate) fn interpreter(&self) -> &Interpreter {
@@ -208,7 +218,8 @@ impl Pool {
         let number = shared.sessions.fetch_add(1, Ordering::Relaxed);
         let folder = Folder::new(shared.setup.directory.join(format!("session-{number}")))
             .map_err(|error| SandboxError::Session(format!("no folder for it: {error}")))?;
-        let rules = shared.setup.readable.rules(folder.path()).ok();
+        let setup = &shared.setup;
+        let rules = rules_for(&setup.readable, &setup.sandbox, &folder).ok();
         let slot = &shared.slots[number % shared.slots.len()];
         let process = shared
             .fork(slot, &folder, rules.as_ref())
@@ -239,7 +250,8 @@ impl Shared {
             .unwrap_or_default();
         let nursery = self.nursery(slot)?;
         let mut problems = nursery.lock().expect(UNBROKEN).problems.clone();
-        if let Err(problem) = self.setup.readable.rules(slot.folder.path()) {
+        let (readable, sandbox) = (&self.setup.readable, &self.setup.sandbox);
+        if let Err(problem) = rules_for(readable, sandbox, &slot.folder) {
             problems.insert("landlock".to_owned(), problem.into());
         }
         Ok(layers::judge(&held, &problems))
@@ -318,6 +330,18 @@ impl Shared {
         }
         Ok(Arc::clone(place.insert(Arc::new(Mutex::new(nursery)))))
     }
+}
+
+/// Landlock's rules for a folder; why there are none.
+fn rules_for(
+    readable: &Readable,
+    sandbox: &SandboxConfig,
+    folder: &Folder,
+) -> Result<OwnedFd, String> {
+    if sandbox.without.iter().any(|layer| layer == "landlock") {
+        return Err("left out by `sandbox.without`".to_owned());
+    }
+    readable.rules(folder.path())
 }
 
 /// Each session holds a socket; many systems let a program open 1,024 files unless it asks.

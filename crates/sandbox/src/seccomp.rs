@@ -1,7 +1,8 @@
-//! Which system calls a tool may make. Two filters: the outer one is a list of what the nursery
-//! and all that it forks may do, everything else is not there (`ENOSYS`, as on an older kernel,
-//! which C libraries know how to take); the inner one refuses (`EPERM`) what the nursery needs
-//! and a tool does not, and what deserves a clear word. Both are installed in `layers.py`.
+//! Which system calls a tool may make, as filters that `layers.py` installs. Two hold for the
+//! nursery and all that it forks: a list of what may be called, where everything else is not
+//! there (`ENOSYS`, as on an older kernel, which C libraries know how to take), and a list of
+//! what is refused with a clear word (`EPERM`). The third refuses its children what only the
+//! nursery needs; it is short, because each child pays for it.
 //! <https://docs.kernel.org/userspace-api/seccomp_filter.html>
 
 use std::collections::BTreeMap;
@@ -14,8 +15,9 @@ use seccompiler::{
 
 /// Filters, assembled, each instruction as 16 hexadecimal digits.
 pub(crate) struct Filters {
-    pub(crate) outer: String,
-    pub(crate) inner: String,
+    /// The nursery's own; of those that refuse, the kernel heeds the last.
+    pub(crate) nursery: [String; 2],
+    pub(crate) child: String,
 }
 
 /// The filters of this machine's architecture; why there are none on another.
@@ -24,8 +26,11 @@ pub(crate) fn filters() -> Result<Filters, String> {
     let refused = SeccompAction::Errno(c::EPERM as u32);
     let allowed = allowed().into_iter().map(|call| (call, Vec::new()));
     Ok(Filters {
-        outer: assemble(allowed.collect(), absent, SeccompAction::Allow)?,
-        inner: assemble(refusals()?, SeccompAction::Allow, refused)?,
+        nursery: [
+            assemble(allowed.collect(), absent, SeccompAction::Allow)?,
+            assemble(refused_to_all()?, SeccompAction::Allow, refused.clone())?,
+        ],
+        child: assemble(refused_to_children()?, SeccompAction::Allow, refused)?,
     })
 }
 
@@ -94,6 +99,7 @@ fn allowed() -> Vec<c::c_long> {
         c::SYS_set_robust_list,
         c::SYS_set_tid_address,
         // one's own process
+        c::SYS_capget,
         c::SYS_getcwd,
         c::SYS_getegid,
         c::SYS_geteuid,
@@ -122,16 +128,8 @@ fn allowed() -> Vec<c::c_long> {
         c::SYS_sysinfo,
         c::SYS_umask,
         c::SYS_uname,
-        // what the nursery needs
-        c::SYS_capget,
-        c::SYS_kill,
-        c::SYS_landlock_restrict_self,
-        c::SYS_recvmsg,
-        c::SYS_setpgid,
         c::SYS_wait4,
         c::SYS_waitid,
-        c::SYS_fchmod,
-        c::SYS_fchmodat,
         // descriptors
         c::SYS_close,
         c::SYS_close_range,
@@ -198,7 +196,6 @@ fn allowed() -> Vec<c::c_long> {
         c::SYS_access,
         c::SYS_alarm,
         c::SYS_arch_prctl,
-        c::SYS_chmod,
         c::SYS_dup2,
         c::SYS_epoll_create,
         c::SYS_epoll_wait,
@@ -222,23 +219,35 @@ fn allowed() -> Vec<c::c_long> {
         c::SYS_time,
         c::SYS_unlink,
     ]);
+    calls.extend(for_the_nursery());
     calls
 }
 
-/// What a tool is refused, whole or with these arguments.
-fn refusals() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
-    let mut calls: BTreeMap<i64, Vec<SeccompRule>> = refused_whole()
+/// To fork, to end what it forked, and to clear up.
+fn for_the_nursery() -> Vec<c::c_long> {
+    let mut calls = vec![
+        c::SYS_fchmod,
+        c::SYS_fchmodat,
+        c::SYS_kill,
+        c::SYS_landlock_restrict_self,
+        c::SYS_recvmsg,
+        c::SYS_seccomp,
+        c::SYS_setpgid,
+    ];
+    #[cfg(target_arch = "x86_64")]
+    calls.push(c::SYS_chmod);
+    calls
+}
+
+/// What the nursery needs, and what it forks does not.
+fn refused_to_children() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let mut calls: BTreeMap<i64, Vec<SeccompRule>> = for_the_nursery()
         .into_iter()
         .map(|call| (call, Vec::new()))
         .collect();
-    let masked = |mask: c::c_int| SeccompCmpOp::MaskedEq(mask as u64);
-    let is = SeccompCmpOp::Eq;
-    let is_not = SeccompCmpOp::Ne;
-    let thread = c::CLONE_THREAD;
     // A thread, never a process. (`clone3`, whose flags no filter can read, is not there at all.)
-    calls.insert(c::SYS_clone, vec![rule(&[(0, masked(thread), 0)])?]);
-    // Its own limits only.
-    calls.insert(c::SYS_prlimit64, vec![rule(&[(0, is_not.clone(), 0)])?]);
+    let thread = SeccompCmpOp::MaskedEq(c::CLONE_THREAD as u64);
+    calls.insert(c::SYS_clone, vec![rule(&[(0, thread, 0)])?]);
     // Names of threads and of memory, and what the layers are.
     let harmless = [
         c::PR_SET_NAME,
@@ -249,13 +258,25 @@ fn refusals() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
         c::PR_CAPBSET_READ,
         c::PR_SET_VMA,
     ];
-    let none_of = harmless.map(|option| (0, is_not.clone(), option as u64));
+    let none_of = harmless.map(|option| (0, SeccompCmpOp::Ne, option as u64));
     calls.insert(c::SYS_prctl, vec![rule(&none_of)?]);
+    Ok(calls)
+}
+
+/// What nobody may, whole or with these arguments.
+fn refused_to_all() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
+    let mut calls: BTreeMap<i64, Vec<SeccompRule>> = refused_whole()
+        .into_iter()
+        .map(|call| (call, Vec::new()))
+        .collect();
+    let masked = |mask: c::c_int| SeccompCmpOp::MaskedEq(mask as u64);
+    // Its own limits only.
+    calls.insert(c::SYS_prlimit64, vec![rule(&[(0, SeccompCmpOp::Ne, 0)])?]);
     // A pair of streams: datagrams could be sent to anybody's socket.
     calls.insert(
         c::SYS_socketpair,
         vec![
-            rule(&[(0, is_not.clone(), c::AF_UNIX as u64)])?,
+            rule(&[(0, SeccompCmpOp::Ne, c::AF_UNIX as u64)])?,
             rule(&[(1, masked(c::SOCK_DGRAM), c::SOCK_DGRAM as u64)])?,
         ],
     );
@@ -272,7 +293,7 @@ fn refusals() -> Result<BTreeMap<i64, Vec<SeccompRule>>, String> {
         0x8902, // SIOCSPGRP
     ];
     let each = |values: &[c::c_int]| -> Result<Vec<SeccompRule>, String> {
-        let one = |value: &c::c_int| rule(&[(1, is.clone(), *value as u64)]);
+        let one = |value: &c::c_int| rule(&[(1, SeccompCmpOp::Eq, *value as u64)]);
         values.iter().map(one).collect()
     };
     calls.insert(c::SYS_fcntl, each(&owners)?);
@@ -300,7 +321,6 @@ fn refused_whole() -> Vec<c::c_long> {
         c::SYS_execve,
         c::SYS_execveat,
         c::SYS_kcmp,
-        c::SYS_kill,
         c::SYS_pidfd_getfd,
         c::SYS_pidfd_open,
         c::SYS_pidfd_send_signal,
@@ -309,7 +329,6 @@ fn refused_whole() -> Vec<c::c_long> {
         c::SYS_ptrace,
         c::SYS_rt_sigqueueinfo,
         c::SYS_rt_tgsigqueueinfo,
-        c::SYS_setpgid,
         c::SYS_setsid,
         c::SYS_tgkill,
         c::SYS_tkill,
@@ -320,7 +339,6 @@ fn refused_whole() -> Vec<c::c_long> {
         c::SYS_connect,
         c::SYS_listen,
         c::SYS_recvmmsg,
-        c::SYS_recvmsg,
         c::SYS_sendmmsg,
         c::SYS_sendmsg,
         c::SYS_socket,
@@ -331,8 +349,6 @@ fn refused_whole() -> Vec<c::c_long> {
         c::SYS_semget,
         c::SYS_shmget,
         // files that are not its own: Landlock has no word for these
-        c::SYS_fchmod,
-        c::SYS_fchmodat,
         c::SYS_fchown,
         c::SYS_fchownat,
         c::SYS_fsetxattr,
@@ -354,13 +370,11 @@ fn refused_whole() -> Vec<c::c_long> {
         c::SYS_io_uring_setup,
         c::SYS_kexec_load,
         c::SYS_keyctl,
-        c::SYS_landlock_restrict_self,
         c::SYS_mount,
         c::SYS_perf_event_open,
         c::SYS_pivot_root,
         c::SYS_reboot,
         c::SYS_request_key,
-        c::SYS_seccomp,
         c::SYS_setns,
         c::SYS_setpriority,
         c::SYS_settimeofday,
@@ -373,7 +387,6 @@ fn refused_whole() -> Vec<c::c_long> {
     ];
     #[cfg(target_arch = "x86_64")]
     calls.extend([
-        c::SYS_chmod,
         c::SYS_chown,
         c::SYS_fork,
         c::SYS_lchown,
@@ -393,15 +406,17 @@ mod tests {
     #[test]
     fn filters_fit_what_the_kernel_takes() {
         let filters = filters().unwrap();
-        for filter in [filters.outer, filters.inner] {
+        let [allowed, refused] = filters.nursery;
+        for filter in [allowed, refused, filters.child] {
             assert_eq!(filter.len() % 16, 0);
             assert!((16..16 * 4096).contains(&filter.len()), "{}", filter.len());
         }
     }
 
     #[test]
-    fn what_a_tool_may_do_is_not_refused_whole() {
+    fn what_may_be_called_and_what_is_refused_are_apart() {
         let refused = refused_whole();
+        assert!(refused.iter().all(|call| !allowed().contains(call)));
         for call in [c::SYS_read, c::SYS_write, c::SYS_openat, c::SYS_exit_group] {
             assert!(allowed().contains(&call) && !refused.contains(&call));
         }

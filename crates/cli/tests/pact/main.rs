@@ -4,6 +4,7 @@ mod bad_input;
 mod bench;
 mod compare;
 mod data;
+mod endpoint;
 mod eval;
 mod help;
 mod study;

@@ -1,8 +1,6 @@
 //! FTRL's file format: one JSON object a line, some of whose fields are strings that hold
 //! JSON. Reads and writes rows; knows nothing of what they mean to an episode.
 
-use std::io;
-
 use episode::Message;
 use indexmap::IndexMap;
 use serde::ser::Error;
@@ -10,11 +8,15 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::jsonl::{Fields, LineProblem};
+use crate::message::{read_messages, write_messages};
+use crate::python_json::python_json;
 
 /// One task as FTRL writes it. Fields are serialised in this order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// The prompt: one user message in FTRL's own rows.
+    /// The prompt: one user message in FTRL's own rows; in a row that goes on with an episode,
+    /// also the turns so far.
+    #[serde(serialize_with = "as_conversation")]
     pub messages: Vec<Message>,
     /// JSON-schema tools, each `{"type":"function","function":{…}}`.
     #[serde(serialize_with = "as_json_text")]
@@ -22,7 +24,8 @@ pub struct Row {
     /// Python source of each tool, by name.
     #[serde(serialize_with = "as_json_text")]
     pub codes: IndexMap<String, String>,
-    /// Sub-answers by tool, in solving order.
+    /// Sub-answers by tool, in solving order; of a row that goes on with an episode, those that
+    /// remain. A tool with nothing left stays, with an empty list.
     #[serde(serialize_with = "as_json_text")]
     pub unsolved_set: IndexMap<String, Vec<String>>,
     /// Share already solved; 0 in a row that begins an episode.
@@ -55,15 +58,20 @@ pub struct GoldCall {
     /// The tool.
     pub name: String,
     /// Its arguments.
+    #[serde(alias = "arguments")]
     pub parameters: Map<String, Value>,
 }
 
 impl Row {
     /// Reads one line.
     pub fn parse(line: &str) -> Result<Self, LineProblem> {
-        let mut fields = Fields::parse(line)?;
+        Self::read(Fields::parse(line)?)
+    }
+
+    /// Reads a row of any table. A column that holds JSON may have it as text or as it is.
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, LineProblem> {
         Ok(Self {
-            messages: fields.required("messages")?,
+            messages: read_messages("messages", fields.required("messages")?)?,
             tools: fields.required("tools")?,
             codes: fields.required("codes")?,
             unsolved_set: fields.required("unsolved_set")?,
@@ -90,42 +98,12 @@ impl Row {
     }
 }
 
+fn as_conversation<S: Serializer>(messages: &[Message], serializer: S) -> Result<S::Ok, S::Error> {
+    write_messages(messages).serialize(serializer)
+}
+
 fn as_json_text<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&python_json(value).map_err(S::Error::custom)?)
-}
-
-/// JSON with Python's default spacing and no ASCII escapes, as FTRL's files have it.
-fn python_json(value: &impl Serialize) -> serde_json::Result<String> {
-    let mut bytes = Vec::new();
-    value.serialize(&mut serde_json::Serializer::with_formatter(
-        &mut bytes,
-        PythonSpacing,
-    ))?;
-    Ok(String::from_utf8(bytes).expect("serde_json writes UTF-8"))
-}
-
-struct PythonSpacing;
-
-impl serde_json::ser::Formatter for PythonSpacing {
-    fn begin_array_value<W: io::Write + ?Sized>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_key<W: io::Write + ?Sized>(
-        &mut self,
-        writer: &mut W,
-        first: bool,
-    ) -> io::Result<()> {
-        writer.write_all(if first { b"" } else { b", " })
-    }
-
-    fn begin_object_value<W: io::Write + ?Sized>(&mut self, writer: &mut W) -> io::Result<()> {
-        writer.write_all(b": ")
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 import calendar
 import datetime
 import gc
+import importlib.util
 import inspect
 import json
 import linecache

@@ -4,6 +4,7 @@
 NO_NEW_PRIVS, GET_NO_NEW_PRIVS, SECCOMP, GET_SECCOMP, PARENT_DEATH, SUBREAPER = 38, 39, 22, 21, 1, 36
 LANDLOCK_RESTRICT_SELF = 446  # of every architecture
 CAPABILITIES_3 = 0x20080522
+LEFT_OUT = "left out by `sandbox.without`"
 
 
 class System:
@@ -33,9 +34,10 @@ class System:
         return self.call("prctl", option, *(arguments + (0,) * (4 - len(arguments))))
 
     def filter(self, program):
-        """A filter that `prctl` takes, of an assembled BPF program."""
-        if self.missing:
+        """A filter that `prctl` takes, of an assembled BPF program in hexadecimal digits."""
+        if self.missing or program is None:
             return None
+        program = bytes.fromhex(program)
 
         class Program(ctypes.Structure):
             _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
@@ -60,6 +62,8 @@ def limit(what, value):
 
 def attempt(layer, problems, action, *arguments):
     """Takes a layer on, or notes why it could not be."""
+    if layer in problems:
+        return
     try:
         action(*arguments)
     except (OSError, ValueError, AttributeError) as error:
@@ -68,19 +72,20 @@ def attempt(layer, problems, action, *arguments):
 
 def restrict_nursery(system, settings, problems):
     """What holds for the nursery and everything that it forks."""
+    problems.update((layer, LEFT_OUT) for layer in settings["without"])
     attempt("limits", problems, limit_resources, settings)
     attempt("no-new-privs", problems, system.prctl, NO_NEW_PRIVS, 1)
     if system.missing is None:
         attempt("capabilities", problems, system.capabilities, "capset")
         attempt("subreaper", problems, system.prctl, SUBREAPER, 1)
     else:
-        problems["capabilities"] = system.missing
-    if settings["outer"] is None:
-        problems["seccomp"] = settings["no-seccomp"]
+        problems.setdefault("capabilities", system.missing)
+    if settings["child_filter"] is None:
+        problems.setdefault("seccomp", settings["no-seccomp"])
     elif "no-new-privs" in problems:
-        problems["seccomp"] = problems["no-new-privs"]
-    else:
-        attempt("seccomp", problems, system.prctl, SECCOMP, 2, system.filter(settings["outer"]))
+        problems.setdefault("seccomp", "it needs no-new-privs")
+    for program in settings["nursery_filters"]:
+        attempt("seccomp", problems, system.prctl, SECCOMP, 2, system.filter(program))
 
 
 def limit_resources(settings):
@@ -90,7 +95,7 @@ def limit_resources(settings):
     limit(resource.RLIMIT_CORE, 0)
 
 
-def restrict_child(system, settings, active, parent, ruleset, inner):
+def restrict_child(system, settings, active, parent, ruleset, seccomp):
     """What holds for a tool alone. A layer that the nursery could take on must hold here too."""
     os.setpgid(0, 0)
     if system.missing is None:
@@ -101,7 +106,7 @@ def restrict_child(system, settings, active, parent, ruleset, inner):
         system.call("syscall", LANDLOCK_RESTRICT_SELF, ruleset, 0)
         os.close(ruleset)
     if active["seccomp"]:
-        system.prctl(SECCOMP, 2, inner)
+        system.prctl(SECCOMP, 2, seccomp)
     else:
         limit(resource.RLIMIT_NPROC, 0)  # root goes past it, others fork no more
 

@@ -8,13 +8,14 @@
 
 
 def main():
+    os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 20))  # whoever's
     control = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
+    os.close(nothing)
     sys.path[:] = [path for path in sys.path if path]  # not whatever folder we are in
     settings = receive(control, Buffer())[0]
-    settings["outer"], settings["inner"] = map(assembled, (settings["outer"], settings["inner"]))
     sys.path.extend(settings["import_from"])
     warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads of a warm module
     stop_clocks(settings["date"])
@@ -47,10 +48,6 @@ def receive(control, buffer):
     return json.loads(b"".join(pieces) + line), descriptors
 
 
-def assembled(program):
-    return None if program is None else bytes.fromhex(program)
-
-
 class Nursery:
     def __init__(self, settings):
         self.settings = settings
@@ -58,7 +55,7 @@ class Nursery:
         self.problems = {}
         restrict_nursery(self.system, settings, self.problems)
         self.active = {"seccomp": "seccomp" not in self.problems}
-        self.inner = self.system.filter(settings["inner"] or b"")
+        self.filter = self.system.filter(settings["child_filter"])
         self.states = {}
         self.folders = {}  # of every child that has not ended
         self.pid = os.getpid()
@@ -101,7 +98,7 @@ class Nursery:
         try:
             control.close()
             os.chdir(folder)
-            restrict_child(self.system, self.settings, self.active, self.pid, ruleset, self.inner)
+            restrict_child(self.system, self.settings, self.active, self.pid, ruleset, self.filter)
             random.seed(0)  # the same call has the same result
             self.settings["child"] = os.getpid()
             serve(channel, Tools(self.states), self.system, self.settings)
@@ -219,8 +216,19 @@ def stop_clocks(today):
 def warm_up():
     """Loads what tools import most, so that no call pays for it."""
     for module in ("calendar", "collections", "datetime", "_strptime", "decimal", "fractions",
-                   "itertools", "math", "re", "string", "dateutil.parser", "requests"):
+                   "itertools", "math", "re", "string", "dateutil.parser"):
         try:
             __import__(module)
         except ImportError:
             pass
+    offer("requests")
+
+
+def offer(name):
+    """A module that loads when somebody first looks into it. To fork a process that holds
+    `requests`, which FTRL's tools may name and never use, takes half as long again."""
+    spec = importlib.util.find_spec(name)
+    if spec is not None:
+        spec.loader = importlib.util.LazyLoader(spec.loader)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
