@@ -9,7 +9,6 @@ mod error;
 #[doc(hidden)]
 pub mod fixture;
 mod layout;
-mod python_json;
 mod reasoning;
 mod retell;
 mod template;

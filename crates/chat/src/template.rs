@@ -4,11 +4,11 @@
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, context};
+use python::{JsonStyle, json_dumps};
 use serde_json::{Map, Value};
 
 use crate::ChatError;
 use crate::date::Date;
-use crate::python_json::{self, Style};
 
 const NAME: &str = "chat_template";
 
@@ -90,7 +90,7 @@ fn tojson(value: &Jinja, arguments: Kwargs) -> Result<String, Error> {
             "an undefined value is not JSON",
         ));
     }
-    let style = Style {
+    let style = JsonStyle {
         ensure_ascii: arguments
             .get::<Option<bool>>("ensure_ascii")?
             .unwrap_or(false),
@@ -119,7 +119,8 @@ fn tojson(value: &Jinja, arguments: Kwargs) -> Result<String, Error> {
     arguments.assert_all_used()?;
     let value = serde_json::to_value(value)
         .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
-    Ok(python_json::dumps(&value, &style))
+    json_dumps(&(&value).into(), &style)
+        .map_err(|exception| Error::new(ErrorKind::BadSerialization, exception.text))
 }
 
 /// Some templates mark what an assistant wrote with `{% generation %}`, a tag of Hugging Face's

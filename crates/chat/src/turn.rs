@@ -373,7 +373,7 @@ mod tests {
             fields in prop::collection::vec(("[^<]{0,4}", json_value()), 0..4),
         ) {
             let arguments = Value::Object(fields.into_iter().collect());
-            let printed = crate::python_json::dumps(&arguments, &Default::default());
+            let printed = python::json_dumps(&(&arguments).into(), &Default::default()).unwrap();
             let text = format!("<tool_call>\n{{\"name\": \"{name}\", \"arguments\": {printed}}}\n</tool_call>");
             let reading = read(text.as_bytes(), false, false);
             prop_assert_eq!(reading.failures, []);

@@ -40,7 +40,10 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
     if let Some(concurrency) = subject.concurrency {
         config.rollout.concurrency = concurrency;
     }
-    let opened = suites::open_tasks(tasks, &config, subject.endpoint.is_some(), folder)?;
+    // A replay without a tokenizer of its own is in the words of pact's.
+    let plainly =
+        subject.endpoint.is_some() || (subject.policy.is_some() && subject.tokenizer.is_none());
+    let opened = suites::open_tasks(tasks, &config, plainly, folder)?;
     let suite = &*opened.suite;
     let mode = match subject.sampled {
         true => EvaluationMode::Sampled,
@@ -82,6 +85,7 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
         }
         (None, _) => {
             let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
+            prompts::check(&chat, &game.tasks(), usize::MAX)?;
             let loaded = match &subject.policy {
                 Some(Traces::File(file)) => load_traces(file, suite.tasks())?,
                 _ => gold(&opened, tasks)?,

@@ -73,12 +73,12 @@ impl Opened {
     }
 }
 
-/// The tasks that a command line names. `served` where a model behind an endpoint plays them;
-/// `kept` is the folder of their evaluation.
+/// The tasks that a command line names. `plainly` where functions are best shown in the form that
+/// most templates and all endpoints print; `kept` is the folder of their evaluation.
 pub(crate) fn open_tasks(
     tasks: &TaskArgs,
     config: &RunConfig,
-    served: bool,
+    plainly: bool,
     kept: Option<&Path>,
 ) -> Result<Opened> {
     check(tasks)?;
@@ -92,7 +92,7 @@ pub(crate) fn open_tasks(
     }
     let mut source = source(tasks, config)?;
     if let Source::Bfcl(options) = &mut source {
-        if served && tasks.format.is_none() {
+        if plainly && tasks.format.is_none() {
             options.format = Format::Api;
         }
         if let (Some(folder), None) = (kept, &options.memory_dir) {

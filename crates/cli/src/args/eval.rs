@@ -21,7 +21,8 @@ pub(crate) struct TaskArgs {
     /// `multi-turn`, ToolHop's `mandatory`]
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) category: Vec<String>,
-    /// How BFCL shows functions and writes calls [default: `api` with an endpoint, else `fc`]
+    /// How BFCL shows functions and writes calls [default: `fc` for a model, else
+    /// `api`]
     #[arg(long)]
     pub(crate) format: Option<FormatName>,
     /// Tools of one's own for `--suite own`: a Python file, or the address of an HTTP environment;

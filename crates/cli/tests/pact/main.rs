@@ -8,6 +8,7 @@ mod endpoint;
 mod eval;
 mod help;
 mod study;
+mod suites;
 mod trace;
 mod training;
 mod world;

@@ -237,7 +237,7 @@ fn sources_that_the_suite_does_not_have_and_options_that_mean_nothing() {
     };
     insta::assert_snapshot!(refused("--suite ftrl --from planner", 2), @r"
     error: `--from planner`: only tasks of the tool world can be planned
-    hint: `--suite world`, or `--from gold` for rows with `ground_truth`
+    hint: `--suite world`, or `--from gold` for tasks with gold calls
     ");
     insta::assert_snapshot!(refused("--suite world --from gold", 2), @r"
     error: `--from gold`: rows of the tool world have no gold calls

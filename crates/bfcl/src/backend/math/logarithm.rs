@@ -64,6 +64,9 @@ fn quotient_text(value: &Value, base: &Value, precision: &Value) -> Result<Strin
             Logarithm::Infinity | Logarithm::MinusInfinity,
             Logarithm::Infinity | Logarithm::MinusInfinity,
         ) => nan(),
+        (Logarithm::Complex(..), Logarithm::Infinity | Logarithm::MinusInfinity) => {
+            Ok("mpc(real='0.0', imag='0.0')".to_owned())
+        }
         (
             Logarithm::Real(_) | Logarithm::Complex(..),
             Logarithm::Real(_) | Logarithm::Complex(..),
@@ -76,7 +79,7 @@ fn quotient_text(value: &Value, base: &Value, precision: &Value) -> Result<Strin
             ))
         }
         _ => Err(Exception::value_error(
-            "the logarithm of a negative number beside that of zero or infinity",
+            "the logarithm of zero or infinity beside that of a negative number",
         )),
     }
 }

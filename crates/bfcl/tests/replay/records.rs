@@ -1,12 +1,11 @@
-//! BFCL's recorded calls, where the machine has them: reads questions and oracles, opens the
-//! back ends that this crate has, and compares.
+//! Where the recordings are, and what they hold: reads questions and oracles, opens the
+//! back ends, and compares.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bfcl::backend::CLASSES;
 use bfcl::executor::Instances;
 use bfcl::tables::{Tables, decode};
 use python::{Dict, Value, json_loads};
@@ -65,10 +64,9 @@ pub(crate) struct Questions {
     tables: Arc<Tables>,
 }
 
-/// The instances of one record, and which of its classes they are.
+/// The instances of one record.
 pub(crate) struct Opened {
     pub(crate) instances: Instances,
-    pub(crate) classes: BTreeSet<String>,
 }
 
 impl Questions {
@@ -82,40 +80,23 @@ impl Questions {
         Self { by_id, tables }
     }
 
-    /// The instances that the record's calls act on: of the classes that this crate has.
+    /// The instances that the record's calls act on.
     pub(crate) fn open(&self, id: &str, long_context: bool) -> Opened {
         let question = &self.by_id[id];
         let classes: Vec<String> = list(question, "involved_classes")
             .iter()
             .map(|class| class.as_str().unwrap().to_owned())
-            .filter(|class| CLASSES.contains(&class.as_str()))
             .collect();
         let config = question.get("initial_config").unwrap().as_dict().unwrap();
         Opened {
             instances: Instances::open(&classes, config, long_context, &self.tables).unwrap(),
-            classes: classes.into_iter().collect(),
         }
     }
 }
 
 impl Opened {
-    /// Whether this crate has every class of a record, or at least the one that is called.
-    pub(crate) fn can_execute(&self, row: &Dict, call: &str) -> bool {
-        let involved = list(row, "involved_classes");
-        let has_all = involved
-            .iter()
-            .all(|class| self.classes.contains(class.as_str().unwrap()));
-        let name = call.split('(').next().unwrap().trim();
-        has_all
-            || self
-                .instances
-                .backends()
-                .iter()
-                .any(|backend| backend.methods().iter().any(|method| method.name == name))
-    }
-
-    /// What is different from recorded states, of the classes that this crate has. Order and
-    /// types count here, which the state check ignores.
+    /// What is different from recorded states. Order and types count here, which the state
+    /// check ignores.
     pub(crate) fn differences(&self, recorded: &Dict) -> Vec<String> {
         let mut differences = Vec::new();
         for backend in self.instances.backends() {
