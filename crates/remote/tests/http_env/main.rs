@@ -1,6 +1,7 @@
 //! An environment behind HTTP as a toolbox: the protocol of `docs/http-environment.yaml`, and
 //! servers that do something else.
 
+mod example;
 mod server;
 
 use std::collections::BTreeMap;
