@@ -653,7 +653,7 @@ fn check(without: &[&str], leave_out: impl Fn(&Act) -> bool) {
         let is_stopped = world.is_active(act.layer);
         if leave_out(act) || !is_stopped && !without.contains(&act.layer) {
             println!(
-                "{:<50} skipped: this machine lacks `{}`",
+                "{:<50} skipped: nothing stops it without `{}`",
                 act.what, act.layer
             );
             continue;

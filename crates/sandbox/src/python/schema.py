@@ -2,7 +2,9 @@
 # docstring (Google's style, NumPy's, or reStructuredText's fields).
 
 SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
-SECTION = re.compile(r"(Args|Arguments|Parameters|Returns?|Yields|Raises|Examples?|Notes?|References|See Also):?$")
+SECTION = re.compile(
+    r"(Args|Arguments|Parameters|Returns?|Yields|Raises|Examples?|Notes?|References|See Also):?$"
+)
 GOOGLE_ITEM = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 NUMPY_ITEM = re.compile(r"\*{0,2}(\w+)(?:\s*:.*)?$")
 FIELD = re.compile(r":(?:param|parameter|arg|argument)\s+(?:[^:]*\s)?\*{0,2}(\w+):\s*(.*)$")

@@ -64,14 +64,11 @@ def serve(channel, tools, system, settings):
         line = requests.read()
         if not line:
             return
-        answer = None
         try:
             request = json.loads(line)
             begin_call(settings)
             answer = json.dumps(respond(tools, system, settings, request), ensure_ascii=False)
         except MemoryError:
-            tools.modules.append(None)  # frees nothing; below must not need what is not there
-            tools.modules.pop()
             answer = '{"error": {"kind": "MemoryError", "message": "out of memory", "at": null}}'
         except BaseException as error:
             answer = json.dumps({"error": told(error)}, ensure_ascii=False)
