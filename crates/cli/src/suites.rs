@@ -185,7 +185,11 @@ fn source(tasks: &TaskArgs, config: &RunConfig) -> Result<Source> {
             if !tasks.category.is_empty() {
                 let parsed = tasks.category.iter().map(|name| name.parse::<Selection>());
                 let parsed: Result<Vec<_>, _> = parsed.collect();
-                options.categories = parsed.map_err(|error| UsageError(error.to_string()))?;
+                options.categories = parsed.map_err(|error| {
+                    let message = error.to_string();
+                    let hint = suggestion::hint_of_message(&message);
+                    UsageError(format!("`--category`: {message}{hint}"))
+                })?;
             }
             if let Some(format) = tasks.format {
                 options.format = format.into();

@@ -140,6 +140,32 @@ fn parameters_are_described_in_every_common_style_of_docstring() {
 }
 
 #[test]
+fn an_enumeration_is_described_by_its_values_and_called_with_its_members() {
+    let source = "from enum import Enum\nfrom typing import List, Optional\n\
+                  class Colour(Enum):\n    RED = 'red'\n    BLUE = 'blue'\n\
+                  def paint(one: Colour, many: List[Colour], none: Optional[Colour] = Colour.RED):\n\
+                  \x20   return [one is Colour.RED, many == [Colour.BLUE], none is Colour.RED, none]\n";
+    let Some(mut session) = session(source) else {
+        return;
+    };
+    let colour = json!({"type": "string", "enum": ["red", "blue"]});
+    let mut optional = colour.clone();
+    optional["default"] = json!("red");
+    let parameters = session.functions().unwrap().remove(0).parameters;
+    assert_eq!(
+        parameters["properties"],
+        json!({"one": colour, "many": {"type": "array", "items": colour}, "none": optional})
+    );
+    let mut paint = |one: &str| {
+        let given = json!({"one": one, "many": ["blue"], "none": null});
+        session.evaluate("paint", &arguments(given))
+    };
+    assert_eq!(paint("red"), Ok(json!([true, true, false, null])));
+    let unknown = raised("ValueError", "'pink' is not a valid Colour", None);
+    assert_eq!(paint("pink"), Err(unknown));
+}
+
+#[test]
 fn only_what_all_names_is_public_where_there_is_one() {
     let source = "__all__ = ['_b']\ndef a(): pass\ndef _b(): pass";
     let Some(mut session) = session(source) else {

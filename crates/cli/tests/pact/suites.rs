@@ -193,7 +193,7 @@ fn recorded_traces_of_toolhop_are_played_by_its_protocol() {
     let scores = place
         .pact(&format!(
             "eval --suite toolhop --data {rows}/dev.jsonl --policy replay:{rows}/dev.traces.jsonl \
-             --category mandatory,free --limit 6 --json"
+             --limit 6 --json"
         ))
         .json();
     assert_eq!(scores["tasks"], json!(6), "{scores}");

@@ -18,7 +18,9 @@ pub(crate) fn limit(field: &str, seconds: f64) -> Result<Duration, String> {
 pub(crate) fn cut(mut text: String, longest: usize) -> String {
     let whole = text.len();
     if whole > longest {
-        text.truncate(text.floor_char_boundary(longest));
+        let mut ends = (0..=longest).rev();
+        let end = ends.find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or_default());
         text += &format!("\n[cut off here: it has {whole} bytes]");
     }
     text

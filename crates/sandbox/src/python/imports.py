@@ -3,6 +3,7 @@
 
 import calendar
 import datetime
+import enum
 import gc
 import importlib.util
 import inspect

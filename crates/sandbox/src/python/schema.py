@@ -30,10 +30,13 @@ def describe(name, function, file):
             schema = schema_of(hints.get(parameter.name, typing.Any))
             if parameter.name in words:
                 schema["description"] = words[parameter.name]
-            if parameter.default is parameter.empty:
+            default = parameter.default
+            if isinstance(default, enum.Enum):
+                default = default.value
+            if default is parameter.empty:
                 required.append(parameter.name)
-            elif is_json(parameter.default) and parameter.default is not None:
-                schema["default"] = parameter.default
+            elif is_json(default) and default is not None:
+                schema["default"] = default
             properties[parameter.name] = schema
     parameters = {"type": "object", "properties": properties, "required": required}
     if open_ended:
@@ -61,6 +64,8 @@ def schema_of(hint):
     if hasattr(hint, "__metadata__"):  # Annotated
         notes = [note for note in hint.__metadata__ if isinstance(note, str)]
         return {**schema_of(inner[0]), **({"description": notes[0]} if notes else {})}
+    if is_enum(hint):
+        return schema_of(typing.Literal[tuple(member.value for member in hint)])
     if origin is typing.Literal:
         kinds = {SIMPLE.get(type(value)) for value in inner}
         return {**({"type": kinds.pop()} if len(kinds) == 1 else {}), "enum": list(inner)}
@@ -80,6 +85,25 @@ def schema_of(hint):
         items = schema_of(inner[0]) if inner else {}
         return {"type": "array", **({"items": items} if items else {})}
     return {}
+
+
+def is_enum(hint):
+    return isinstance(hint, type) and issubclass(hint, enum.Enum)
+
+
+def with_members(function, arguments):
+    """The arguments of a call, with the members of enumerations in the place of their values."""
+    hints = hints_of(function)
+    return {name: member(hints.get(name), value) for name, value in arguments.items()}
+
+
+def member(hint, value):
+    """Of an enumeration, an optional one or a list of them; all else stays as it is."""
+    inner = [part for part in typing.get_args(hint) if part is not type(None)]
+    kind = inner[0] if len(inner) == 1 else hint
+    if not is_enum(kind) or value is None:
+        return value
+    return [kind(part) for part in value] if isinstance(value, list) else kind(value)
 
 
 def is_json(value):

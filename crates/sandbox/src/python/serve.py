@@ -46,7 +46,8 @@ class Tools:
         if not places:
             raise NameError(f"name '{function}' is not defined")
         before = () if state is None else (self.states[state],)
-        result = vars(places[-1])[function](*before, **arguments)
+        function = vars(places[-1])[function]
+        result = function(*before, **with_members(function, arguments))
         if hasattr(result, "__await__"):
             import asyncio
 
