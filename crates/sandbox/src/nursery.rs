@@ -2,7 +2,7 @@
 //! itself. Owns the interpreter's process and everything below it.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -49,6 +49,9 @@ pub(crate) struct Nursery {
     pub(crate) problems: Map<String, Value>,
     /// It answers no more. Nothing can be forked, and what it forked is gone.
     pub(crate) is_broken: bool,
+    /// It has been asked to replace a child, and its answer has not been read.
+    owes: bool,
+    replaced: Option<Answer>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +89,8 @@ impl Nursery {
             control,
             problems: Map::new(),
             is_broken: false,
+            owes: false,
+            replaced: None,
         };
         let settings = settings(setup).to_string();
         match nursery.ask_within(&settings, &[], START_LIMIT) {
@@ -110,16 +115,49 @@ impl Nursery {
         channel: &OwnedFd,
         rules: Option<&OwnedFd>,
     ) -> Result<u32, String> {
-        let descriptors: Vec<_> = std::iter::once(channel)
-            .chain(rules)
-            .map(AsFd::as_fd)
-            .collect();
         let request = json!({ "fork": folder }).to_string();
-        let answer = self.ask_within(&request, &descriptors, ANSWER_LIMIT);
-        let answer = answer.ok_or_else(|| BROKEN.to_owned())?;
-        answer
-            .pid
-            .ok_or_else(|| answer.error.unwrap_or_else(|| BROKEN.to_owned()))
+        let descriptors = descriptors(channel, rules);
+        forked(self.ask_within(&request, &descriptors, ANSWER_LIMIT))
+    }
+
+    /// Ends a child and forks another, of which [`Self::replaced`] says later which it is.
+    pub(crate) fn replace(
+        &mut self,
+        child: u32,
+        folder: &Path,
+        channel: &OwnedFd,
+        rules: Option<&OwnedFd>,
+    ) {
+        self.collect();
+        let request = json!({"replace": child, "fork": folder}).to_string();
+        let sent = Deadline::after(ANSWER_LIMIT).is_ok_and(|deadline| {
+            let descriptors = descriptors(channel, rules);
+            self.control.send(&request, &descriptors, &deadline).is_ok()
+        });
+        self.owes = sent;
+        self.is_broken |= !sent;
+    }
+
+    /// The child of the last [`Self::replace`]. The error is the system's.
+    pub(crate) fn replaced(&mut self) -> Result<u32, String> {
+        self.collect();
+        forked(self.replaced.take())
+    }
+
+    /// Reads the answer that is owed.
+    fn collect(&mut self) {
+        if self.owes {
+            self.owes = false;
+            self.replaced = Deadline::after(ANSWER_LIMIT)
+                .ok()
+                .and_then(|deadline| self.hear(&deadline));
+            self.is_broken |= self.replaced.is_none();
+        }
+    }
+
+    fn hear(&mut self, deadline: &Deadline) -> Option<Answer> {
+        let line = self.control.receive(deadline, &mut || None).ok()?;
+        serde_json::from_slice(&line).ok()
     }
 
     /// Ends a child with everything that it has begun, and says how it ended. `patient` where it
@@ -142,16 +180,16 @@ impl Nursery {
     fn ask_within(
         &mut self,
         request: &str,
-        descriptors: &[std::os::fd::BorrowedFd<'_>],
+        descriptors: &[BorrowedFd<'_>],
         limit: Duration,
     ) -> Option<Answer> {
+        self.collect();
         if self.is_broken {
             return None;
         }
         let answer = Deadline::after(limit).ok().and_then(|deadline| {
             self.control.send(request, descriptors, &deadline).ok()?;
-            let line = self.control.receive(&deadline, &mut || None).ok()?;
-            serde_json::from_slice(&line).ok()
+            self.hear(&deadline)
         });
         self.is_broken = answer.is_none();
         answer
@@ -188,6 +226,17 @@ impl Drop for Nursery {
 
 /// How a child is said to have ended when nobody is left to ask.
 pub(crate) const BROKEN: &str = "with the interpreter that it came from";
+
+fn forked(answer: Option<Answer>) -> Result<u32, String> {
+    let answer = answer.ok_or_else(|| BROKEN.to_owned())?;
+    let failed = || answer.error.unwrap_or_else(|| BROKEN.to_owned());
+    answer.pid.ok_or_else(failed)
+}
+
+fn descriptors<'a>(channel: &'a OwnedFd, rules: Option<&'a OwnedFd>) -> Vec<BorrowedFd<'a>> {
+    let both = std::iter::once(channel).chain(rules);
+    both.map(AsFd::as_fd).collect()
+}
 
 fn settings(setup: &Setup) -> Value {
     let filters = seccomp::filters();

@@ -16,7 +16,7 @@ use crate::interpreter::Interpreter;
 use crate::landlock::Readable;
 use crate::layers::{self, Layer};
 use crate::nursery::{Nursery, Setup};
-use crate::process::{Bounds, Process, Reply, UNBROKEN};
+use crate::process::{Bounds, Process, Reply, Spare, UNBROKEN};
 use crate::session::Failure;
 use crate::{PythonConfig, SandboxConfig, SandboxError, Session};
 
@@ -43,6 +43,8 @@ struct Shared {
 
 /// Where one call runs at a time, and sessions are forked beside it.
 struct Slot {
+    /// Where the next call will run: forked while nobody waited.
+    spare: Mutex<Option<Spare>>,
     nursery: Mutex<Option<Arc<Mutex<Nursery>>>>,
     folder: Folder,
     rules: Option<OwnedFd>,
@@ -85,6 +87,7 @@ impl Pool {
             .map(|number| {
                 let folder = Folder::new(path.join(format!("worker-{number}")))?;
                 Ok(Slot {
+                    spare: Mutex::new(None),
                     nursery: Mutex::new(None),
                     rules: rules_for(&readable, &sandbox, &folder).ok(),
                     folder,
@@ -284,17 +287,24 @@ impl Shared {
         let mut attempts = 2;
         loop {
             attempts -= 1;
-            let mut process = self.fork(slot, &slot.folder, slot.rules.as_ref())?;
-            let replied = process.ask(request, limit, &slot.folder);
-            process.end();
-            let orphaned = matches!(replied, Err(Failure::Ended { .. })) && process.is_orphaned();
+            let rules = slot.rules.as_ref();
+            let spare = slot.spare.lock().expect(UNBROKEN).take();
+            let mut process = match spare.map(Spare::ready) {
+                Some(Ok(process)) => process,
+                _ => self.fork(slot, &slot.folder, rules)?,
+            };
+            // Whoever wrote into it has ended.
             slot.folder.clear().map_err(|error| {
-                format!(
-                    "`{}` was not emptied: {error}",
-                    slot.folder.path().display()
-                )
+                let path = slot.folder.path().display();
+                format!("`{path}` was not emptied: {error}")
             })?;
-            if !orphaned || attempts == 0 {
+            let replied = process.ask(request, limit, &slot.folder);
+            if let Ok(_) | Err(Failure::Raised { .. }) = replied {
+                let next = process.replace(&slot.folder, rules);
+                *slot.spare.lock().expect(UNBROKEN) = next.ok();
+                return Ok(replied);
+            }
+            if attempts == 0 || !process.is_orphaned() {
                 return Ok(replied);
             }
         }

@@ -42,6 +42,27 @@ pub(crate) struct Process {
     ended: Option<String>,
 }
 
+/// A child that has been asked of a nursery, and has perhaps begun.
+pub(crate) struct Spare {
+    nursery: Arc<Mutex<Nursery>>,
+    channel: Channel,
+    bounds: Bounds,
+}
+
+impl Spare {
+    /// Waits until it has begun, and what it replaces has ended.
+    pub(crate) fn ready(self) -> Result<Process, String> {
+        let pid = self.nursery.lock().expect(UNBROKEN).replaced()?;
+        Ok(Process {
+            nursery: self.nursery,
+            pid,
+            channel: self.channel,
+            bounds: self.bounds,
+            ended: None,
+        })
+    }
+}
+
 /// One line of a child.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -81,6 +102,24 @@ impl Process {
             channel,
             bounds,
             ended: None,
+        })
+    }
+
+    /// Ends the process, and lets the nursery fork another while nobody waits.
+    pub(crate) fn replace(
+        mut self,
+        folder: &Folder,
+        rules: Option<&OwnedFd>,
+    ) -> Result<Spare, String> {
+        let (channel, theirs) = Channel::pair().map_err(|error| error.to_string())?;
+        let mut nursery = self.nursery.lock().expect(UNBROKEN);
+        nursery.replace(self.pid, folder.path(), &theirs, rules);
+        drop(nursery);
+        self.ended = Some("it was replaced".to_owned());
+        Ok(Spare {
+            nursery: Arc::clone(&self.nursery),
+            channel,
+            bounds: self.bounds,
         })
     }
 

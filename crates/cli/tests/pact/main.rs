@@ -3,9 +3,11 @@
 mod bad_input;
 mod bench;
 mod compare;
+mod convert;
 mod data;
 mod endpoint;
 mod eval;
+mod fetch;
 mod help;
 mod study;
 mod suites;

@@ -16,9 +16,12 @@ use crate::python_json::python_json;
 /// One row by its columns.
 pub(crate) type Row = Map<String, Value>;
 
+/// A row's fields, or what is wrong with it.
+pub(crate) type ReadRow = Result<Fields, LineProblem>;
+
 /// Every row with its place, or what is wrong with it. `.parquet` is Parquet; a text that
 /// begins with `[` is one JSON list; every other is JSON lines.
-pub(crate) fn read(path: &Path) -> Result<Vec<(Place, Result<Fields, LineProblem>)>, EnvError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<(Place, ReadRow)>, EnvError> {
     if is_parquet(path) {
         let rows = read_parquet(path)?.into_iter().enumerate();
         let placed = rows.map(|(index, row)| (Place::Row(index + 1), Ok(Fields::new(row))));
@@ -47,10 +50,7 @@ pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<(), EnvError> {
     fs::write(path, lines).map_err(|source| file_error(path, source))
 }
 
-fn read_list(
-    path: &Path,
-    text: &str,
-) -> Result<Vec<(Place, Result<Fields, LineProblem>)>, EnvError> {
+fn read_list(path: &Path, text: &str) -> Result<Vec<(Place, ReadRow)>, EnvError> {
     let list: Vec<Value> = serde_json::from_str(text).map_err(|error| {
         let problem = format!("not a JSON list of objects: {error}");
         LineProblem::of_line(problem).at(path, error.line())
@@ -105,7 +105,9 @@ mod tests {
 
     use super::*;
 
-    fn rows(name: &str, text: &str) -> Result<Vec<(String, Result<Row, String>)>, String> {
+    type Shown = (String, Result<Row, String>);
+
+    fn rows(name: &str, text: &str) -> Result<Vec<Shown>, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();

@@ -2,7 +2,8 @@
 # and says how each ended. Its other end is `nursery.rs`; requests are lines of JSON, each with the
 # child's socket and its Landlock rules as descriptors where it asks for a fork.
 #
-#     {"fork": FOLDER}                        -> {"pid": P} or {"error": T}
+#     {"fork": FOLDER, "replace": P}          -> {"pid": P} or {"error": T}; where it replaces a
+#                                                child, that is ended before
 #     {"end": P, "patient": B}                -> {"how": T}, killed where it has not ended
 #     {"share": {"name": N, "value": V}}      -> {}
 
@@ -70,6 +71,8 @@ class Nursery:
             if request is None:
                 return self.close()
             if "fork" in request:
+                if "replace" in request:
+                    self.end(request["replace"], False)
                 answer = self.fork(control, request["fork"], *descriptors)
             elif "end" in request:
                 answer = {"how": self.end(request["end"], request["patient"])}
