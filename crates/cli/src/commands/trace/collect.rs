@@ -6,8 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use env::{load_traces, write_traces};
+use env::{Stage, Suite, load_traces, write_traces};
+
 use episode::{Episode, Group, Seed, Task, Trace};
+use remote::endpoint::Usage;
 use rollout::{Setting, Start};
 use serde::Serialize;
 
@@ -40,19 +42,16 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
     let chat = tokenizer::load_chat(arguments.tokenizer.as_deref(), config.chat.clone())?;
 
     let earlier = earlier(arguments, tasks.suite.tasks())?;
-    let has_trace: HashSet<&str> = earlier.iter().map(|trace| &*trace.task).collect();
-    let asked = tasks.suite.tasks().iter();
-    let asked = asked.take(arguments.limit.unwrap_or(usize::MAX));
-    let asked: Vec<&Task> = asked
-        .filter(|task| !has_trace.contains(&*task.id))
-        .collect();
-    let samples = arguments.samples as usize;
+    let stages = left(arguments, &*tasks.suite, &earlier);
+    let asked: Vec<&Task> = scored(&stages).flatten().copied().collect();
+    let samples = |stage: &Stage| if stage.scored { arguments.samples } else { 1 } as usize;
 
-    let mut usage = remote::endpoint::Usage::default();
+    let mut usage = Usage::default();
     let mut keeper = Keeper::new(arguments, &tasks, &chat, &earlier);
     if !asked.is_empty() {
         prompts::check(&chat, &asked, config.rollout.max_prompt_tokens)?;
-        let progress = Progress::new((asked.len() * samples) as u64, "episodes");
+        let episodes = stages.iter().map(|(stage, it)| it.len() * samples(stage));
+        let progress = Progress::new(episodes.sum::<usize>() as u64, "episodes");
         let notice = |text: &str| progress.line(&format!("note: {text}"));
         let mut teacher = endpoint::policy(endpoint, &chat, &config.rollout, notice);
         let clock = clock::start();
@@ -62,21 +61,32 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
             config: &config.rollout,
             clock: &*clock,
         };
-        let starts: Vec<Start<'_>> = asked.into_iter().map(Start::of).collect();
         let seed = Seed(config.seed).named("collection");
-        let mut problem = None;
-        let played = rollout::run(&mut teacher, &setting, &starts, samples, seed, &mut |it| {
-            progress.advance();
-            if problem.is_none() {
-                problem = keeper.take(it).err();
-            }
-        });
+        for (stage, asked) in &stages {
+            let starts: Vec<Start<'_>> = asked.iter().copied().map(Start::of).collect();
+            let mut unkept = Ok(());
+            let mut on_episode = |episode: &Episode| {
+                progress.advance();
+                if stage.scored && unkept.is_ok() {
+                    unkept = keeper.take(episode);
+                }
+            };
+            let samples = samples(stage);
+            let played = rollout::run(
+                &mut teacher,
+                &setting,
+                &starts,
+                samples,
+                seed,
+                &mut on_episode,
+            );
+            unkept?;
+            played.map_err(|error| match keeper.kept.is_empty() {
+                true => error.into(),
+                false => to_go_on(&error, arguments),
+            })?;
+        }
         usage = teacher.usage();
-        problem.map_or(Ok(()), Err)?;
-        played.map_err(|error| match keeper.kept.is_empty() {
-            true => error.into(),
-            false => to_go_on(&error, arguments),
-        })?;
     }
 
     let (kept, left_out) = keeper.finish()?;
@@ -112,6 +122,37 @@ fn earlier(arguments: &TraceCollect, tasks: &[Task]) -> Result<Vec<Trace>> {
         return Err(UsageError(message).into());
     }
     Ok(load_traces(out, tasks)?)
+}
+
+/// The suite's stages with the tasks that are still to be played: of those whose scores count
+/// the ones without a trace, of those that prepare them all.
+fn left<'a>(
+    arguments: &TraceCollect,
+    suite: &'a dyn Suite,
+    earlier: &[Trace],
+) -> Vec<(Stage, Vec<&'a Task>)> {
+    let has_trace: HashSet<&str> = earlier.iter().map(|trace| &*trace.task).collect();
+    let mut limit = arguments.limit.unwrap_or(usize::MAX);
+    let of_stage = |stage: Stage| {
+        let tasks = suite.tasks()[stage.tasks.clone()].iter();
+        let tasks: Vec<&Task> = match stage.scored {
+            false => tasks.collect(),
+            true => {
+                let first: Vec<&Task> = tasks.take(limit).collect();
+                limit -= first.len();
+                let is_left = |task: &&Task| !has_trace.contains(&*task.id);
+                first.into_iter().filter(is_left).collect()
+            }
+        };
+        (stage, tasks)
+    };
+    suite.stages().into_iter().map(of_stage).collect()
+}
+
+/// The tasks whose episodes may become traces.
+fn scored<'s, 'a>(stages: &'s [(Stage, Vec<&'a Task>)]) -> impl Iterator<Item = &'s Vec<&'a Task>> {
+    let stages = stages.iter().filter(|(stage, _)| stage.scored);
+    stages.map(|(_, tasks)| tasks)
 }
 
 /// An endpoint that fails leaves what was kept before.
