@@ -126,7 +126,7 @@ fn what_others_put_into_verls_table_stays_in_it() {
             "tools_kwargs": {"calc": {"create_kwargs": {"ground_truth": "4"}}}},
         "agent_name": "tool_agent",
     });
-    let input = folder.write("theirs.jsonl", &[theirs.clone()]);
+    let input = folder.write("theirs.jsonl", std::slice::from_ref(&theirs));
     let rows = read(Form::Verl, &input).unwrap();
     assert_eq!(
         (&*rows[0].id, &*rows[0].answers),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::slice::from_ref;
 
 use env::toolhop::{Scenario, ToolHopOptions, ToolHopSuite};
 use env::{Environment, Suite, UnreadCalls};
@@ -119,9 +120,9 @@ fn an_answer_is_correct_by_what_was_said_or_by_the_last_call() {
     };
     let quake = call("quake", json!({"year": 2015}));
     let crop = call("crop", json!({"country": "Nepal"}));
-    check(&[&[quake.clone()]], Some("<answer>rice</answer>"), 1.0);
+    check(&[from_ref(&quake)], Some("<answer>rice</answer>"), 1.0);
     check(&[&[quake.clone(), crop.clone()]], Some("As above."), 1.0);
-    check(&[&[crop.clone()], &[quake.clone()]], Some("As above."), 0.0);
+    check(&[from_ref(&crop), from_ref(&quake)], Some("As above."), 0.0);
     check(&[], Some("<think>Rice?</think>I do not know"), 1.0);
     check(&[], Some("Wheat"), 0.0);
     check(&[&[quake, crop]], None, 0.0);
