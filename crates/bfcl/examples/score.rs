@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use bfcl::checker::Rule;
 use bfcl::score::score_results;
 
-#[expect(clippy::disallowed_methods, reason = "an example is a program")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let [data, results] = arguments.as_slice() else {

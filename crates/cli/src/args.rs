@@ -2,6 +2,7 @@
 //! runs in the order in which they stand here.
 
 mod bench;
+mod data;
 mod eval;
 pub(crate) mod study;
 mod trace;
@@ -14,10 +15,13 @@ use clap_complete::Shell;
 pub(crate) use self::bench::{
     BenchCommand, BenchDecode, BenchRollout, BenchScale, BenchSubject, BenchTrain, BenchTree,
 };
-pub(crate) use self::eval::{Eval, Rollout, Subject, SuiteName};
+pub(crate) use self::data::{
+    DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
+};
+pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
-    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource, TraceSubject,
+    TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
 use crate::config::Preset;
 
@@ -38,7 +42,7 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make and check files of tasks
+    /// Make, check, convert and fetch files of tasks
     #[command(subcommand)]
     Data(DataCommand),
     /// Make, verify and show expert traces
@@ -59,6 +63,10 @@ pub(crate) enum Command {
     /// Measure the engine on random weights: speed, memory, and what bounds them
     #[command(subcommand)]
     Bench(BenchCommand),
+    /// Score result files in the layout of BFCL's own program, whoever made them
+    Score(Score),
+    /// Say what this machine has: processor, Python, and which layers of the sandbox hold
+    Doctor(Doctor),
     /// Show a run, or one of its episodes, as text
     Show(Show),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
@@ -99,6 +107,42 @@ pub(crate) struct Train {
     #[arg(long, conflicts_with_all = ["resume", "run"])]
     pub(crate) plan: bool,
     /// Print the outcome, or the plan, as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact score --help")]
+pub(crate) struct Score {
+    /// A model's folder in `result/`, which `pact eval --suite bfcl --out DIR` and BFCL's own program
+    /// write
+    pub(crate) results: PathBuf,
+    /// The data set's folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// How texts tell calls [default: as the folder's name says, `-FC` at its end or not]
+    #[arg(long)]
+    pub(crate) format: Option<FormatName>,
+    /// Print every record's verdict as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact doctor
+  pact doctor --set sandbox.isolation=process --json")]
+pub(crate) struct Doctor {
+    /// A config for Python and the sandbox
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Print it as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -195,66 +239,6 @@ impl From<Mode> for episode::EvaluationMode {
             Mode::Sampled => Self::Sampled,
         }
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataCommand {
-    /// Write tasks that a seeded generator makes
-    #[command(subcommand)]
-    Make(DataMake),
-    /// Look a file of tasks over: rows, tools, and what its traces return
-    Check(DataCheck),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DataMake {
-    /// Tasks of the tool world, as rows of FTRL's format with Python sources
-    World(MakeWorld),
-}
-
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  pact data make world --tasks 50 --seed 7 --out tasks.jsonl --traces traces.jsonl
-  pact data make world --tasks 9 --family keyed --split test --set hops=[3,4] --out keyed.jsonl")]
-pub(crate) struct MakeWorld {
-    /// How many tasks
-    #[arg(long, value_name = "N")]
-    pub(crate) tasks: usize,
-    /// Where their randomness comes from
-    #[arg(long, default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// The file of tasks to write
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Write an expert's traces here
-    #[arg(long, value_name = "FILE")]
-    pub(crate) traces: Option<PathBuf>,
-    /// The protocol that the tools follow
-    #[arg(long, value_name = "plain|keyed")]
-    pub(crate) family: Option<String>,
-    /// Whose names the tasks have
-    #[arg(long, value_name = "train|validation|test")]
-    pub(crate) split: Option<String>,
-    /// Change one more key of `pact config explain data.train.world`
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  pact data check tasks.jsonl --traces traces.jsonl
-  pact data check tasks.jsonl --json")]
-pub(crate) struct DataCheck {
-    /// The tasks, one row a line, in FTRL's format
-    pub(crate) file: PathBuf,
-    /// Traces to replay, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) traces: Option<PathBuf>,
-    /// Print the outcome as one JSON object
-    #[arg(long)]
-    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use env::toolhop::Scenario;
 use env::{reward, world};
 use objective::Algorithm;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,9 @@ pub(crate) struct RunConfig {
     /// What it is trained and evaluated on.
     pub(crate) data: Data,
     /// How a suite's Python tools are run.
-    pub(crate) python: env::PythonConfig,
+    pub(crate) python: sandbox::PythonConfig,
+    /// What Python tools can do to the machine that they run on.
+    pub(crate) sandbox: sandbox::SandboxConfig,
     /// How conversations are laid out as tokens.
     pub(crate) chat: chat::Config,
     /// How episodes are rolled out, in training and in evaluation.
@@ -159,6 +162,14 @@ pub(crate) enum Source {
     Stream(world::Config),
     /// Rows of a file in FTRL's format, whose tools are Python programs.
     Ftrl(Ftrl),
+    /// Questions of ToolHop, whose tools are Python programs.
+    Toolhop(ToolHop),
+    /// The Berkeley Function Calling Leaderboard.
+    Bfcl(bfcl::BfclOptions),
+    /// Tasks over a database that is to end in a known state, as FTRL packages tau-bench.
+    Tau(Tau),
+    /// Tasks of one's own, with tools of one's own.
+    Own(remote::own::OwnTools),
 }
 
 /// Rows of a file in FTRL's format.
@@ -174,6 +185,45 @@ pub(crate) struct Ftrl {
     /// when it calls the tool, and not an error.
     #[serde(default)]
     pub(crate) allow_broken_tools: bool,
+}
+
+/// Questions of ToolHop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ToolHop {
+    /// The questions: the published JSON, or one a line.
+    pub(crate) file: PathBuf,
+    /// How every question is asked: `direct`, `mandatory`, `free`. Of several scenarios each has
+    /// a task of its own for each question.
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Expert traces for them, one a line. Without it, tasks have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traces: Option<PathBuf>,
+    /// Whether a tool that does not compile is the agent's affair, who reads Python's message
+    /// when it calls the tool, and not an error.
+    pub(crate) allow_broken_tools: bool,
+}
+
+impl Default for ToolHop {
+    fn default() -> Self {
+        Self {
+            file: PathBuf::new(),
+            scenarios: vec![Scenario::Mandatory],
+            traces: None,
+            allow_broken_tools: false,
+        }
+    }
+}
+
+/// Tasks over a database, as FTRL packages tau-bench.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Tau {
+    /// The tasks, one a line; beside it a folder for each domain.
+    pub(crate) file: PathBuf,
+    /// Expert traces for them, one a line. Without it, tasks have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traces: Option<PathBuf>,
 }
 
 /// The evaluations before, during and after training.
@@ -371,7 +421,7 @@ impl RunConfig {
         let (variant, world) = match source {
             Source::World(world) => ("world", world),
             Source::Stream(world) => ("stream", world),
-            Source::Ftrl(_) => return Ok(()),
+            _ => return Ok(()),
         };
         let message = world.check().map_err(|error| error.to_string());
         message.map_err(|text| in_message(&format!("{key}.{variant}"), &text))

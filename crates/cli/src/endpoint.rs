@@ -15,41 +15,56 @@ use crate::exit::UsageError;
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// How an endpoint is asked. The command that takes these has an argument `endpoint` too.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Endpoint")]
 pub(crate) struct EndpointArgs {
     /// The environment variable that has the endpoint's key [default: OPENAI_API_KEY, if set]
     #[arg(long, value_name = "VARIABLE", requires = "endpoint")]
     pub(crate) key_env: Option<String>,
     /// How often a request is sent again when the endpoint is busy or cuts it off
-    #[arg(long, value_name = "N", default_value_t = 8, requires = "endpoint")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "N",
+        default_value_t = 8,
+        requires = "endpoint"
+    )]
     pub(crate) max_retries: u32,
     /// Requests in a minute at most, those sent again included
-    #[arg(long, value_name = "N", requires = "endpoint", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "N", requires = "endpoint", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) requests_per_minute: Option<u32>,
     /// Seconds that one reply may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, requires = "endpoint", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", default_value_t = 600, requires = "endpoint", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) timeout: u64,
     /// Seconds that connecting may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, requires = "endpoint", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS", default_value_t = 10, requires = "endpoint", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connect_timeout: u64,
     /// Take replies in pieces, and stop one that outgrows its tokens
-    #[arg(long, requires = "endpoint")]
+    #[arg(long, hide_short_help = true, requires = "endpoint")]
     pub(crate) stream: bool,
     /// Call the limit on tokens `max_completion_tokens`, as OpenAI's reasoning models want it
-    #[arg(long, requires = "endpoint")]
+    #[arg(long, hide_short_help = true, requires = "endpoint")]
     pub(crate) max_completion_tokens: bool,
     /// How the model is told what it has said itself
-    #[arg(long, default_value = "fields", requires = "endpoint")]
+    #[arg(
+        long,
+        hide_short_help = true,
+        default_value = "fields",
+        requires = "endpoint"
+    )]
     pub(crate) history: HistoryName,
+    /// End an episode, not all of them, when the endpoint breaks over it however often it is asked
+    #[arg(long, requires = "endpoint")]
+    pub(crate) skip_unanswered: bool,
     /// One more field of every request; null leaves a field out
-    #[arg(long, value_name = "NAME=JSON", requires = "endpoint", value_parser = parse_field)]
+    #[arg(long, hide_short_help = true, value_name = "NAME=JSON", requires = "endpoint", value_parser = parse_field)]
     pub(crate) field: Vec<(String, Value)>,
 }
 
 /// How the model is told what it has said itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HistoryName {
+    #[default]
     /// Its calls and its reasoning in the fields in which they came
     Fields,
     /// The same without its reasoning
@@ -93,6 +108,7 @@ pub(crate) fn open(url: &str, model: &str, arguments: &EndpointArgs) -> Result<E
         stream: arguments.stream,
         max_completion_tokens: arguments.max_completion_tokens,
         history: arguments.history.into(),
+        skip_unanswered: arguments.skip_unanswered,
         fields: arguments.field.iter().cloned().collect::<Map<_, _>>(),
         ..Endpoint::new(address, model)
     })

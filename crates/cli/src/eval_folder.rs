@@ -55,6 +55,11 @@ impl EvalFolder {
         })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Takes out the episodes of a task if all of them are there.
     pub(crate) fn take(&mut self, task: &str, samples: usize) -> Option<Group> {
         let mut episodes = self.done.remove(task)?;

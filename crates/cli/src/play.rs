@@ -1,27 +1,28 @@
-//! A rollout of a suite's tasks, for `eval` and `rollout`: a model plays, or expert traces.
+//! A rollout of a suite's tasks, for `eval` and `rollout`: a model
+//! plays, one behind an endpoint, or expert traces.
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Result;
 use chat::Chat;
 use env::{Stage, Suite, load_traces};
-use episode::{Episode, EvaluationMode, Group, Seed, Task};
+use episode::{Episode, EvaluationMode, Group, Seed, Task, Trace};
 use rollout::{ScriptedPolicy, Setting, Start};
 use serde_json::{Map, Value, json};
 
-use crate::args::Subject;
+use crate::args::{Subject, TaskArgs, Traces};
 use crate::config::RunConfig;
 use crate::eval_folder::EvalFolder;
 use crate::exit::UsageError;
 use crate::policies::Policy;
+use crate::suites::Opened;
 use crate::terminal::Progress;
-use crate::{clock, config_file, engine, prompts, suites, tokenizer};
+use crate::{clock, config_file, endpoint, engine, prompts, suites, tokenizer};
 
 /// What was played, and how.
 pub(crate) struct Played {
-    pub(crate) suite: Arc<dyn Suite>,
+    pub(crate) opened: Opened,
     pub(crate) mode: EvaluationMode,
     /// Of the tasks whose scores count, in their order.
     pub(crate) groups: Vec<Group>,
@@ -34,53 +35,88 @@ pub(crate) struct Played {
 /// Rolls out `samples` episodes of each task that the command line names. With `folder`, episodes
 /// that it has are not played again, and the others are kept there as they end.
 pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> Result<Played> {
-    let mut config = config_file::read(subject.config.as_deref(), &subject.set)?;
+    let tasks = &subject.tasks;
+    let mut config = config_file::read(tasks.config.as_deref(), &tasks.set)?;
     if let Some(concurrency) = subject.concurrency {
         config.rollout.concurrency = concurrency;
     }
-    let suite = suites::open_file(subject.suite, &subject.data, &config.python)?;
+    // A replay without a tokenizer of its own is in the words of pact's.
+    let plainly =
+        subject.endpoint.is_some() || (subject.policy.is_some() && subject.tokenizer.is_none());
+    let opened = suites::open_tasks(tasks, &config, plainly, folder)?;
+    let suite = &*opened.suite;
     let mode = match subject.sampled {
         true => EvaluationMode::Sampled,
         false => EvaluationMode::Greedy,
     };
     let folder = folder.map(|path| EvalFolder::open(path, &asked(subject, &config, samples)));
     let mut game = Game {
-        suite: &*suite,
-        stages: chosen(&*suite, subject)?,
+        suite,
+        stages: chosen(suite, subject)?,
         samples,
         seed: Seed(config.seed).named("evaluation"),
         folder: folder.transpose()?,
     };
-    let (groups, chat) = if let Some(folder) = &subject.model {
-        engine::start(&config.engine)?;
-        let policy = Policy::load(folder, &config.model, config.chat)?;
-        let mut limits = config.rollout;
-        if mode == EvaluationMode::Greedy {
-            limits.temperature = 0.0;
+    let mut limits = config.rollout;
+    if mode == EvaluationMode::Greedy {
+        limits.temperature = 0.0;
+    }
+    let (groups, chat) = match (&subject.model, &subject.endpoint) {
+        (Some(name), Some(url)) => {
+            let endpoint = endpoint::open(url, name, &subject.asking)?;
+            let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
+            prompts::check(&chat, &game.tasks(), limits.max_prompt_tokens)?;
+            let notice = |text: &str| eprintln!("note: {text}");
+            let mut player = endpoint::policy(endpoint, &chat, &limits, notice);
+            let groups = game.play(&mut player, &chat, &limits)?;
+            drop(player);
+            (groups, chat)
         }
-        prompts::check(&policy.chat, &game.tasks(), limits.max_prompt_tokens)?;
-        eprintln!("{}", engine::chosen(&policy.model));
-        let stops = policy.chat.stop_tokens();
-        let cache = engine::cache_limit(&config.engine);
-        let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;
-        let groups = game.play(&mut player, &policy.chat, &limits)?;
-        (groups, policy.chat)
-    } else {
-        let file = subject.policy.as_ref().expect("a model or a policy plays");
-        let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
-        let traces = load_traces(file, suite.tasks())?;
-        let mut player = ScriptedPolicy::replay(&chat, suite.tasks(), &traces)?;
-        let groups = game.play(&mut player, &chat, &without_limits(config.rollout))?;
-        (groups, chat)
+        (Some(model), None) => {
+            engine::start(&config.engine)?;
+            let policy = Policy::load(Path::new(model), &config.model, config.chat)?;
+            prompts::check(&policy.chat, &game.tasks(), limits.max_prompt_tokens)?;
+            eprintln!("{}", engine::chosen(&policy.model));
+            let stops = policy.chat.stop_tokens();
+            let cache = engine::cache_limit(&config.engine);
+            let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;
+            let groups = game.play(&mut player, &policy.chat, &limits)?;
+            (groups, policy.chat)
+        }
+        (None, _) => {
+            let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
+            prompts::check(&chat, &game.tasks(), usize::MAX)?;
+            let loaded = match &subject.policy {
+                Some(Traces::File(file)) => load_traces(file, suite.tasks())?,
+                _ => gold(&opened, tasks)?,
+            };
+            let mut player = ScriptedPolicy::replay(&chat, suite.tasks(), &loaded)?;
+            let groups = game.play(&mut player, &chat, &without_limits(config.rollout))?;
+            (groups, chat)
+        }
     };
     let folder = game.folder;
     Ok(Played {
-        suite,
+        opened,
         mode,
         groups,
         chat,
         folder,
     })
+}
+
+/// The traces that come with the tasks.
+fn gold(opened: &Opened, tasks: &TaskArgs) -> Result<Vec<Trace>> {
+    let traces = opened.gold();
+    if traces.is_empty() {
+        let message = format!(
+            "`--policy gold`: the tasks of `{}` come without traces\n\
+             hint: `--policy replay:FILE` plays those of a file",
+            tasks.data.display()
+        );
+        return Err(UsageError(message).into());
+    }
+    Ok(traces)
 }
 
 /// Who plays what, apart from the policy.
@@ -177,7 +213,7 @@ fn chosen<'a>(suite: &'a dyn Suite, subject: &Subject) -> Result<Vec<(Stage, Vec
     if scored.map(|(_, tasks)| tasks.len()).sum::<usize>() == 0 {
         let message = format!(
             "no task is left of the {seen} in `{}`\nhint: `--limit` and `--shard` choose among them",
-            subject.data.display()
+            subject.tasks.data.display()
         );
         return Err(UsageError(message).into());
     }
@@ -186,11 +222,13 @@ fn chosen<'a>(suite: &'a dyn Suite, subject: &Subject) -> Result<Vec<(Stage, Vec
 
 /// All that decides what an evaluation finds.
 fn asked(subject: &Subject, config: &RunConfig, samples: usize) -> Map<String, Value> {
-    let player = match (&subject.model, &subject.policy) {
-        (Some(model), _) => format!("model {}", model.display()),
-        (None, Some(file)) => format!("replay of {}", file.display()),
-        (None, None) => unreachable!("a model or a policy plays"),
+    let player = match (&subject.model, &subject.endpoint, &subject.policy) {
+        (Some(model), Some(url), _) => format!("{model} at {url}"),
+        (Some(model), None, _) => format!("model {model}"),
+        (None, _, Some(Traces::File(file))) => format!("replay of {}", file.display()),
+        (None, _, _) => "replay of the traces that come with the tasks".to_owned(),
     };
+    let tasks = &subject.tasks;
     let rollout = rollout::Config {
         concurrency: 1,
         tool_threads: 1,
@@ -198,8 +236,12 @@ fn asked(subject: &Subject, config: &RunConfig, samples: usize) -> Map<String, V
     };
     let mut object = Map::new();
     let mut tell = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    tell("suite", json!(subject.suite));
-    tell("data", json!(subject.data));
+    tell("suite", json!(tasks.suite));
+    tell("data", json!(tasks.data));
+    tell("category", json!(tasks.category));
+    tell("format", json!(tasks.format.map(bfcl::suite::Format::from)));
+    tell("tools", json!(tasks.tools));
+    tell("suites", json!(config.data.eval));
     tell("player", json!(player));
     tell("sampled", json!(subject.sampled));
     tell("samples", json!(samples));
@@ -209,6 +251,7 @@ fn asked(subject: &Subject, config: &RunConfig, samples: usize) -> Map<String, V
     tell("rollout", json!(rollout));
     tell("chat", json!(config.chat));
     tell("python", json!(config.python));
+    tell("sandbox", json!(config.sandbox));
     object
 }
 

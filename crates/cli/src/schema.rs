@@ -6,7 +6,20 @@ use std::sync::LazyLock;
 /// The sources of config types, by the module that other modules name them by.
 const SOURCES: &[(&str, &str)] = &[
     ("", include_str!("config.rs")),
-    ("env", include_str!("../../env/src/python/mod.rs")),
+    ("sandbox", include_str!("../../sandbox/src/config.rs")),
+    ("bfcl", include_str!("../../bfcl/src/suite/options.rs")),
+    ("bfcl", include_str!("../../bfcl/src/search/options.rs")),
+    ("remote::own", include_str!("../../remote/src/own/mod.rs")),
+    ("remote::own", include_str!("../../env/src/own/suite.rs")),
+    (
+        "remote::own",
+        include_str!("../../remote/src/mcp/config.rs"),
+    ),
+    (
+        "remote::own",
+        include_str!("../../remote/src/http_env/config.rs"),
+    ),
+    ("", include_str!("../../env/src/toolhop/scenario.rs")),
     ("world", include_str!("../../env/src/world/config.rs")),
     ("chat", include_str!("../../chat/src/config.rs")),
     ("rollout", include_str!("../../rollout/src/config.rs")),
@@ -107,6 +120,16 @@ struct Declared {
     fields: Vec<Field>,
 }
 
+impl Declared {
+    /// An enum's names in words, and each with its text.
+    fn choices(&self) -> (String, Vec<(String, Vec<String>)>) {
+        let names = self.fields.iter().map(|it| format!("\"{}\"", it.name));
+        let choices = self.fields.iter();
+        let choices = choices.map(|it| (it.name.clone(), it.doc.clone()));
+        (names.collect::<Vec<_>>().join(" or "), choices.collect())
+    }
+}
+
 /// A field, or an enum's variant; a variant that holds nothing has no type.
 struct Field {
     name: String,
@@ -201,6 +224,18 @@ impl Walk {
         let inner = (type_name.strip_prefix("Option<"))
             .and_then(|rest| rest.strip_suffix('>'))
             .unwrap_or(type_name);
+        if let Some(named) = within(inner, "BTreeMap<String, ")
+            && self.declaration(module, named).is_some()
+        {
+            self.add(key, doc, Kind::Table);
+            return self.enter(&format!("{key}.NAME"), module, named, &[]);
+        }
+        if let Some(place) = within(inner, "Vec<").and_then(|it| self.declaration(module, it)) {
+            let (names, choices) = self.types[place].choices();
+            self.add(key, doc, Kind::Value(format!("a list of {names}")));
+            self.entries.last_mut().expect("just added").choices = choices;
+            return;
+        }
         let Some(place) = self.declaration(module, inner) else {
             let words = in_words(inner).to_owned();
             return self.add(key, doc, Kind::Value(words));
@@ -209,13 +244,8 @@ impl Walk {
         let doc = if doc.is_empty() { &declared.doc } else { doc }.to_vec();
         let holds_nothing = |field: &Field| field.type_name.is_empty();
         if declared.is_enum && declared.fields.iter().all(holds_nothing) {
-            let names: Vec<String> = (declared.fields.iter())
-                .map(|field| format!("\"{}\"", field.name))
-                .collect();
-            let choices = (declared.fields.iter())
-                .map(|field| (field.name.clone(), field.doc.clone()))
-                .collect();
-            self.add(key, &doc, Kind::Value(names.join(" or ")));
+            let (names, choices) = declared.choices();
+            self.add(key, &doc, Kind::Value(names));
             self.entries.last_mut().expect("just added").choices = choices;
             return;
         }
@@ -258,13 +288,22 @@ impl Walk {
     }
 }
 
+/// What stands between `opening` and the last `>`.
+fn within<'a>(type_name: &'a str, opening: &str) -> Option<&'a str> {
+    type_name.strip_prefix(opening)?.strip_suffix('>')
+}
+
 fn in_words(type_name: &str) -> &str {
     match type_name {
+        "" => "nothing more",
         "u64" | "usize" => "a whole number",
         "f32" | "f64" => "a number",
         "bool" => "true or false",
         "String" => "text",
         "PathBuf" => "a path",
+        "Vec<String>" => "a list of texts",
+        "Vec<PathBuf>" => "a list of paths",
+        "BTreeMap<String, String>" => "a table of texts",
         "Vec<Target>" => "a list of names",
         "[usize; 2]" => "two whole numbers",
         "[f32; 2]" => "two numbers",

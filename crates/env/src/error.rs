@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::Place;
+
 /// A suite that cannot be opened, by the boundary where it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvError {
@@ -15,13 +17,13 @@ pub enum EnvError {
         /// What the system said.
         source: io::Error,
     },
-    /// A line of a JSON-lines file is not what it should be.
-    #[error("`{}`, line {line}{}: {problem}", path.display(), in_field(.field.as_deref()))]
+    /// A line or a row of a file is not what it should be.
+    #[error("`{}`, {place}{}: {problem}", path.display(), in_field(.field.as_deref()))]
     Line {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// Where in it.
+        place: Place,
         /// The field of the row, where one is to blame.
         field: Option<String>,
         /// What was found, and what was expected.
@@ -29,7 +31,7 @@ pub enum EnvError {
     },
     /// A row's tool is not a Python program.
     #[error(
-        "`{}`, line {line}, field `codes`: tool `{tool}` does not compile: {problem}\n\
+        "`{}`, {place}, field `{field}`: tool `{tool}` does not compile: {problem}\n\
          hint: correct its source, or set `allow-broken-tools = true` to let the agent read \
          the error when it calls the tool",
         path.display()
@@ -37,11 +39,21 @@ pub enum EnvError {
     Tool {
         /// The file.
         path: PathBuf,
-        /// Counted from 1.
-        line: usize,
+        /// Where in it.
+        place: Place,
+        /// The field that holds its source.
+        field: &'static str,
         /// The tool's name.
         tool: String,
         /// Python's message.
+        problem: String,
+    },
+    /// A file as a whole is not what it should be.
+    #[error("`{}`: {problem}", path.display())]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What was found, what was expected, and a `hint:`.
         problem: String,
     },
     /// Tools of a user's own that no task could use.
@@ -54,30 +66,19 @@ pub enum EnvError {
     },
     /// A Python file of tools that cannot be imported.
     #[error(
-        "`{}` does not import: {problem}\nhint: `python3 {}` shows the same outside the \
-         sandbox; tools see no network, no environment and no file but Python's own",
-        path.display(),
+        "`{}` does not import: {problem}\nhint: tools run in a sandbox, without network, \
+         environment or files, and see the modules of `python.interpreter`",
         path.display()
     )]
     PythonFile {
         /// The file.
         path: PathBuf,
-        /// Python's traceback, or how the process ended.
+        /// Python's exception and its line, or how the process ended.
         problem: String,
     },
-    /// The tools' interpreter does not run.
-    #[error(
-        "cannot run `{program}`: {problem}\nhint: the tools of this suite are Python programs; install Python 3.8 or later, or name one in `python.interpreter`"
-    )]
-    Python {
-        /// The interpreter as configured.
-        program: String,
-        /// What went wrong.
-        problem: String,
-    },
-    /// What tools are to see as today is no day.
-    #[error("`python.date` is `{0}`, expected a day as `YYYY-MM-DD`")]
-    Date(String),
+    /// The processes of this suite's tools cannot be had.
+    #[error(transparent)]
+    Sandbox(#[from] sandbox::SandboxError),
     /// The tool world was asked for something that it cannot make.
     #[error("tool world: {problem}")]
     World {

@@ -1,6 +1,7 @@
 //! Files of one JSON object a line: reading them, and saying what is wrong with a line and
 //! where. Knows nothing of what the objects mean.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -19,6 +20,13 @@ pub struct LineProblem {
 }
 
 impl LineProblem {
+    pub(crate) fn of_line(problem: impl Into<String>) -> Self {
+        Self {
+            field: None,
+            problem: problem.into(),
+        }
+    }
+
     pub(crate) fn in_field(name: &str, problem: impl Into<String>) -> Self {
         Self {
             field: Some(name.to_owned()),
@@ -26,13 +34,37 @@ impl LineProblem {
         }
     }
 
-    /// The error of a file; `line` counts from 1.
-    pub(crate) fn at(self, path: &Path, line: usize) -> EnvError {
+    /// The error of a file.
+    pub(crate) fn at(self, path: &Path, place: impl Into<Place>) -> EnvError {
         EnvError::Line {
             path: path.to_owned(),
-            line,
+            place: place.into(),
             field: self.field,
             problem: self.problem,
+        }
+    }
+}
+
+/// Where a file says something. Both count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of text.
+    Line(usize),
+    /// A row of a file that has no line for each of them.
+    Row(usize),
+}
+
+impl From<usize> for Place {
+    fn from(line: usize) -> Self {
+        Self::Line(line)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
         }
     }
 }
@@ -55,13 +87,14 @@ pub(crate) fn read_lines(path: &Path) -> Result<Vec<(usize, String)>, EnvError> 
 pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
+    pub(crate) fn new(fields: Map<String, Value>) -> Self {
+        Self(fields)
+    }
+
     pub(crate) fn parse(line: &str) -> Result<Self, LineProblem> {
         serde_json::from_str(line)
             .map(Self)
-            .map_err(|error| LineProblem {
-                field: None,
-                problem: format!("not a JSON object: {error}"),
-            })
+            .map_err(|error| LineProblem::of_line(format!("not a JSON object: {error}")))
     }
 
     /// Every field that was not taken.
@@ -84,7 +117,7 @@ impl Fields {
         &mut self,
         name: &str,
     ) -> Result<Option<T>, LineProblem> {
-        let read = match self.0.remove(name) {
+        let read = match self.0.shift_remove(name) {
             None | Some(Value::Null) => return Ok(None),
             Some(Value::String(text)) => serde_json::from_value(Value::String(text.clone()))
                 .or_else(|_| serde_json::from_str(&text)),

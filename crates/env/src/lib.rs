@@ -2,22 +2,28 @@
 //! Knows no token and no tensor. A tool that fails is an observation; only a suite that
 //! cannot be opened is an error.
 
+mod codes;
+pub mod convert;
 mod error;
 pub mod ftrl;
 mod jsonl;
+mod message;
 mod metrics;
 pub mod own;
 mod protocol;
-mod python;
+mod python_json;
 pub mod reward;
+mod table;
+pub mod tau;
+pub mod toolhop;
 mod trace;
 pub mod world;
 
-pub use self::python::PythonConfig;
 pub use error::EnvError;
-pub use jsonl::LineProblem;
+pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
 pub use protocol::{Protocol, Stage, UnreadCalls};
+pub use sandbox::{PythonConfig, SandboxConfig};
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use std::borrow::Cow;

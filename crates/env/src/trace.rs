@@ -11,6 +11,7 @@ use std::path::Path;
 use episode::{Task, Trace, TraceTurn};
 use serde_json::Value;
 
+pub(crate) use self::messages::trace_of_messages;
 pub use self::replay::{Mismatch, ReplayReport, replay};
 use crate::EnvError;
 use crate::jsonl::{Fields, LineProblem, read_lines};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use env::ftrl::{FtrlOptions, FtrlSuite, Row, check_file};
-use env::{Suite, load_traces};
+use env::{Suite, load_traces, replay};
 use episode::{Score, Trace};
 
 #[expect(
@@ -129,5 +129,35 @@ fn data_every_file_checks_without_a_problem() {
         assert_eq!(report.problems, [] as [String; 0]);
         assert!(report.tasks > 0 && report.tools > 0);
         println!("{report:?}");
+    }
+}
+
+#[test]
+fn data_every_trace_is_a_chain_of_rows_that_each_go_on_from_the_last() {
+    let Some(folder) = data_folder() else { return };
+    for file in task_files(&folder) {
+        let suite = FtrlSuite::load(&file, FtrlOptions::default()).unwrap();
+        let rows = fs::read_to_string(&file).unwrap();
+        let rows: Vec<Row> = rows.lines().map(|line| Row::parse(line).unwrap()).collect();
+        let mut written = 0;
+        for trace in traces_of(&file, &suite) {
+            let place = suite.tasks().iter().position(|task| task.id == trace.task);
+            let row = &rows[place.unwrap()];
+            let prefixes = row.prefixes(&trace);
+            assert_eq!(prefixes.len(), trace.turns.len() + 1);
+            assert_eq!(&prefixes[0], row);
+            let last = prefixes.last().unwrap();
+            let solved = replay(&suite, &trace).score.metrics["solve-r"];
+            assert!(
+                (last.solve_rate - solved).abs() < 1e-12,
+                "task {}",
+                trace.task
+            );
+            for prefix in &prefixes {
+                assert_eq!(&Row::parse(&prefix.to_line()).unwrap(), prefix);
+            }
+            written += prefixes.len();
+        }
+        println!("{written} rows of {} traces", rows.len());
     }
 }

@@ -250,7 +250,7 @@ fn without_goldens_answers_and_judge_an_episode_is_worth_nothing() {
     let score = environment.score();
     assert_eq!(score.reward, 0.0);
     let metrics: Vec<&str> = score.metrics.keys().map(String::as_str).collect();
-    assert_eq!(metrics, ["calls", "errors"]);
+    assert_eq!(metrics, ["calls", "errors", "score"]);
 }
 
 #[test]

@@ -161,6 +161,22 @@ fn text_beside_calls_ends_the_reasoning_and_a_chat_may_end_without_an_answer() {
 }
 
 #[test]
+fn an_answer_after_which_the_user_goes_on_is_a_turn() {
+    let file = file(&[json!({"task": "a", "messages": [
+        {"role": "assistant", "content": "<think>Who?</think>Which Ann?"},
+        {"role": "user", "content": "The first."},
+        {"role": "assistant", "content": "Ulm"},
+    ]})]);
+    let trace = load_traces(&file.path, &tasks()).unwrap().remove(0);
+    assert_eq!(
+        (&*trace.turns[0].reasoning, &*trace.turns[0].content),
+        ("Who?", "Which Ann?")
+    );
+    assert_eq!(trace.turns[0].reply.as_deref(), Some("The first."));
+    assert_eq!(trace.answer.as_deref(), Some("Ulm"));
+}
+
+#[test]
 fn a_line_that_is_no_trace_is_an_error_with_file_line_field_and_message() {
     let check = |line: Value, expected: &str| {
         let file = file(&[json!({"task": "b", "turns": []}), line]);
@@ -193,13 +209,13 @@ fn a_line_that_is_no_trace_is_an_error_with_file_line_field_and_message() {
         "0: its role is `tool`, expected `assistant`",
     );
     messages(
-        json!([{"role": "assistant", "content": "Ulm"}, {"role": "user", "content": "Sure?"}]),
+        json!([{"role": "assistant", "content": "Ulm"}, {"role": "tool", "content": "Ulm"}]),
         "0: it calls no tool, but is not the last one",
     );
     messages(
         json!([ask, reply("call-Ann"), reply("call-Bea"), {"role": "user", "content": "Sure?"}]),
         "3: its role is `user`, expected `assistant`\n\
-         hint: a trace is one prompt's; give what follows another line and task",
+         hint: a user goes on after an answer, and not before it",
     );
     messages(
         json!([{"role": "assistant", "content": " "}]),

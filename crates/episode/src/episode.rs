@@ -153,6 +153,9 @@ pub enum StopReason {
     TimeLimit,
     /// The prompt alone exceeds the limit; nothing was sampled.
     PromptTooLong,
+    /// Served models only: there was no reply, since the conversation is longer than the model
+    /// reads, or every try failed.
+    Unanswered,
     /// Replay only: the script has no further turn.
     ScriptEnded,
 }

@@ -3,5 +3,8 @@
 //! clear error; nothing here waits for ever.
 
 pub mod endpoint;
+pub mod http_env;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod mcp;
 pub mod own;

@@ -14,7 +14,7 @@ mod scripted;
 mod tools;
 mod turn_loop;
 
-pub use best::best_trace;
+pub use best::{best_trace, ranked_traces};
 pub use config::{Config, ConfigError};
 pub use policy::{Policy, PolicyError, SampledTurn, TurnEnd, TurnRequest};
 pub use scripted::ScriptedPolicy;

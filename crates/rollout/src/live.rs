@@ -198,8 +198,10 @@ impl<'a> Live<'a> {
             sampled.tokens.len() <= max_tokens,
             "a policy samples no more than it was asked for"
         );
-        if sampled.end == TurnEnd::ScriptEnded {
-            return Ok(Next::Stop(StopReason::ScriptEnded, environment));
+        match sampled.end {
+            TurnEnd::Unanswered => return Ok(Next::Stop(StopReason::Unanswered, environment)),
+            TurnEnd::ScriptEnded => return Ok(Next::Stop(StopReason::ScriptEnded, environment)),
+            TurnEnd::Stop | TurnEnd::TokenLimit => {}
         }
         let cut_off = sampled.end == TurnEnd::TokenLimit;
         let parsed = self

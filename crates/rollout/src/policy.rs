@@ -38,6 +38,8 @@ pub enum TurnEnd {
     Stop,
     /// The request's `max_tokens`.
     TokenLimit,
+    /// A served model has no reply; there are no tokens.
+    Unanswered,
     /// A script has no such turn; there are no tokens.
     ScriptEnded,
 }

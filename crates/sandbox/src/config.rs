@@ -43,6 +43,8 @@ pub struct SandboxConfig {
     /// Layers without which nothing runs: names that `pact doctor` prints, or `full` for all of
     /// them. Empty: whatever this machine has.
     pub require: Vec<String>,
+    /// Layers to leave out, for tools that one of them stands in the way of.
+    pub without: Vec<String>,
     /// Files and folders that tools may read, beside the interpreter's own.
     pub readable: Vec<PathBuf>,
     /// What a tool may write into its folder, in MiB. The folder is removed after its episode.
@@ -58,6 +60,7 @@ impl Default for SandboxConfig {
         Self {
             isolation: Isolation::Process,
             require: Vec::new(),
+            without: Vec::new(),
             readable: Vec::new(),
             scratch_mib: 64,
             threads: 64,
@@ -78,4 +81,15 @@ pub enum Isolation {
     Namespaces,
     /// Also a file system of their own that holds nothing but what they may read (`bwrap`).
     Bubblewrap,
+}
+
+impl Isolation {
+    /// As in a config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Namespaces => "namespaces",
+            Self::Bubblewrap => "bubblewrap",
+        }
+    }
 }

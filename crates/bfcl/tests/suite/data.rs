@@ -7,13 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bfcl::memory::{EmbedError, Embedder};
+use bfcl::result_file::{ResultRecord, result_path, write_results};
+use bfcl::score::score_results;
 use bfcl::suite::{Format, Outside, Selection};
 use bfcl::{BfclOptions, BfclSuite, Category};
 use env::Suite;
-use episode::{Message, Role};
+use episode::{Message, Role, Trace};
 use serde_json::{Value, json};
 
-use crate::play::data_folder;
+use crate::play::{data_folder, play};
 
 fn options(folder: &Path, categories: &[Selection], format: Format) -> BfclOptions {
     BfclOptions {
@@ -42,6 +44,52 @@ fn data_accepted_calls_score_full_marks_in_every_category() {
             calls += report.calls;
         }
         println!("{format:?}: {calls} calls, 100% of {solved:?}");
+    }
+}
+
+/// A trace that leaves something out: by turns nothing, its last call, all after its first
+/// user's turn.
+fn spoilt(trace: &Trace, at: usize) -> Trace {
+    let mut trace = trace.clone();
+    match at % 3 {
+        0 => {}
+        1 => {
+            let last = trace.turns.iter().rposition(|turn| !turn.calls.is_empty());
+            trace.turns.remove(last.unwrap());
+        }
+        _ => {
+            let first = trace.turns.iter().position(|turn| turn.calls.is_empty());
+            trace.turns.truncate(first.unwrap_or(0));
+        }
+    }
+    trace
+}
+
+#[test]
+fn data_result_files_are_scored_as_their_episodes_are() {
+    let Some(folder) = data_folder() else { return };
+    for format in [Format::Fc, Format::Prompt, Format::Api] {
+        let suite = BfclSuite::load(&options(&folder, &[Selection::MultiTurn], format)).unwrap();
+        let mut results: BTreeMap<Category, Vec<ResultRecord>> = BTreeMap::new();
+        let mut passed: BTreeMap<String, bool> = BTreeMap::new();
+        for (at, trace) in suite.traces().unwrap().iter().enumerate() {
+            let episode = play(&suite, &spoilt(trace, at));
+            passed.insert(episode.task.clone(), episode.score.reward == 1.0);
+            let category = Category::of_id(&episode.task).unwrap();
+            let results = results.entry(category).or_default();
+            results.push(suite.result_record(&episode));
+        }
+        let model = tempfile::tempdir().unwrap();
+        for (&category, results) in &results {
+            write_results(&result_path(model.path(), category, false), results).unwrap();
+        }
+        let report = score_results(&folder, model.path(), Some(format.handler())).unwrap();
+        let records = report.categories.iter().flat_map(|it| &it.records);
+        let scored: BTreeMap<String, bool> = records.map(|it| (it.id.clone(), it.valid)).collect();
+        assert_eq!(scored, passed, "{format:?}");
+        let passes = passed.values().filter(|it| **it).count();
+        println!("{format:?}: {} records, {passes} pass", passed.len());
+        assert!(0 < passes && passes < passed.len());
     }
 }
 

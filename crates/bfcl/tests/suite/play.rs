@@ -104,6 +104,18 @@ fn episode(task: &Task, score: Score, stop: StopReason, turns: Vec<Turn>) -> Epi
     }
 }
 
+/// Plays a trace to where it ends, which may be before the user is done.
+pub(crate) fn play(suite: &BfclSuite, trace: &Trace) -> Episode {
+    let mut player = Player::new(suite, &trace.task);
+    for turn in &trace.turns {
+        match turn.calls.is_empty() {
+            false => drop(player.call(&turn.calls)),
+            true => drop(player.answer(&turn.content)),
+        }
+    }
+    player.finish(StopReason::ScriptEnded)
+}
+
 /// Plays a trace; every result and every reply must be as it says.
 pub(crate) fn replay(suite: &BfclSuite, trace: &Trace) -> Episode {
     let mut player = Player::new(suite, &trace.task);

@@ -1,28 +1,65 @@
 //! What can be typed after `pact eval` and `pact rollout`: whose tasks, and who plays them.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-/// Whose tasks are rolled out by whom.
-#[derive(Debug, Args)]
-pub(crate) struct Subject {
+use crate::endpoint::EndpointArgs;
+
+/// Which tasks, of which suite.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TaskArgs {
     /// What kind of tasks they are
     #[arg(long)]
     pub(crate) suite: SuiteName,
-    /// The tasks, one a line
-    #[arg(long, value_name = "FILE")]
+    /// The tasks: a file, one a line; of BFCL the data set's folder
+    #[arg(long, value_name = "PATH")]
     pub(crate) data: PathBuf,
-    /// A model folder whose model plays, or an adapter's
-    #[arg(long, value_name = "DIR", required_unless_present = "policy")]
-    pub(crate) model: Option<PathBuf>,
-    /// Who plays instead: `replay:FILE`, expert traces, without limits on turns and tokens
+    /// Parts of the suite: BFCL's categories or groups of them, ToolHop's scenarios [default: BFCL's
+    /// `multi-turn`, ToolHop's `mandatory`]
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    pub(crate) category: Vec<String>,
+    /// How BFCL shows functions and writes calls [default: `fc` for a model, else
+    /// `api`]
+    #[arg(long)]
+    pub(crate) format: Option<FormatName>,
+    /// Tools of one's own for `--suite own`: a Python file, or the address of an HTTP environment;
+    /// MCP servers stand in a config
+    #[arg(long, value_name = "FILE.py|URL")]
+    pub(crate) tools: Option<String>,
+    /// A config for limits, sampling, seed and tools
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Change one key of the config
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Whose tasks are rolled out by whom.
+#[derive(Debug, Args)]
+pub(crate) struct Subject {
+    #[command(flatten)]
+    pub(crate) tasks: TaskArgs,
+    /// A model folder whose model plays, or an adapter's; with `--endpoint` the model's name there
+    #[arg(long, value_name = "DIR|NAME", required_unless_present = "policy")]
+    pub(crate) model: Option<String>,
+    /// The OpenAI-compatible server of a model that plays, as `http://127.0.0.1:8000/v1`
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "model",
+        conflicts_with = "policy"
+    )]
+    pub(crate) endpoint: Option<String>,
+    /// Who plays instead, without limits on turns and tokens: `replay:FILE`, expert traces, or
+    /// `gold`, the traces that come with the tasks
     #[arg(long, value_name = "POLICY", conflicts_with = "model", value_parser = parse_policy)]
-    pub(crate) policy: Option<PathBuf>,
-    /// A replay's tokenizer and chat template [default: pact's own]
-    #[arg(long, value_name = "DIR", conflicts_with = "model")]
+    pub(crate) policy: Option<Traces>,
+    /// The tokenizer and chat template of a replay or of an endpoint's episodes [default: pact's
+    /// own]
+    #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
     /// Only the first N tasks
     #[arg(long, value_name = "N")]
@@ -36,18 +73,42 @@ pub(crate) struct Subject {
     /// Sample as the config says, rather than take the likeliest token always
     #[arg(long)]
     pub(crate) sampled: bool,
-    /// A config for limits, sampling, seed and tools
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Change one key of the config
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
+    #[command(flatten)]
+    pub(crate) asking: EndpointArgs,
 }
 
-fn parse_policy(text: &str) -> Result<PathBuf, String> {
+impl Subject {
+    /// A folder's model that samples all tasks.
+    pub(crate) fn sampling(tasks: TaskArgs, model: &Path) -> Self {
+        Self {
+            tasks,
+            model: Some(model.to_string_lossy().into_owned()),
+            endpoint: None,
+            policy: None,
+            tokenizer: None,
+            limit: None,
+            shard: None,
+            concurrency: None,
+            sampled: true,
+            asking: EndpointArgs::default(),
+        }
+    }
+}
+
+/// Which expert traces are played.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Traces {
+    /// Those that come with the tasks.
+    Gold,
+    /// A file's.
+    File(PathBuf),
+}
+
+fn parse_policy(text: &str) -> Result<Traces, String> {
     match text.split_once(':') {
-        Some(("replay", file)) if !file.is_empty() => Ok(file.into()),
-        _ => Err("expected `replay:FILE`".to_owned()),
+        None if text == "gold" => Ok(Traces::Gold),
+        Some(("replay", file)) if !file.is_empty() => Ok(Traces::File(file.into())),
+        _ => Err("expected `replay:FILE` or `gold`".to_owned()),
     }
 }
 
@@ -144,4 +205,41 @@ pub(crate) enum SuiteName {
     World,
     /// FTRL's rows; their tools are Python programs
     Ftrl,
+    /// ToolHop's questions; their tools are Python programs
+    Toolhop,
+    /// The Berkeley Function Calling Leaderboard: multi-turn, memory, web search
+    Bfcl,
+    /// Tools over a database that is to end in a known state, as tau-bench's
+    Tau,
+    /// Your own tasks, with tools of your own
+    Own,
+}
+
+impl SuiteName {
+    /// As it is typed.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value();
+        value.map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// How BFCL shows functions and writes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatName {
+    /// As the tools of the model's chat template, with its own calls
+    Fc,
+    /// In a system message, with Python lists as calls
+    Prompt,
+    /// As an endpoint's tools
+    Api,
+}
+
+impl From<FormatName> for bfcl::suite::Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Fc => Self::Fc,
+            FormatName::Prompt => Self::Prompt,
+            FormatName::Api => Self::Api,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::SuiteName;
+use super::TaskArgs;
 use crate::endpoint::EndpointArgs;
 
 #[derive(Debug, Subcommand)]
@@ -16,8 +16,9 @@ pub(crate) enum TraceCommand {
     Build(TraceBuild),
     /// Write traces: a served model's best episodes, of tasks that it solves
     ///
-    /// Each is replayed before it is written, as by `pact trace build`. A task's trace is written
-    /// as soon as all of its episodes are over, so that `--resume` can go on.
+    /// Each is replayed before it is written. It is verified if every call returns what the trace
+    /// says, the calls solve the task, and there is an answer. A task's trace is written as soon
+    /// as all of its episodes are over, so that `--resume` can go on.
     Collect(TraceCollect),
     /// Replay traces against their tools, and say which do not verify
     ///
@@ -27,23 +28,6 @@ pub(crate) enum TraceCommand {
     Check(TraceCheck),
     /// Show a trace, its reasoning in the segments that annealing drops one by one
     Show(TraceShow),
-}
-
-/// Whose tasks the traces solve.
-#[derive(Debug, Args)]
-pub(crate) struct TraceSubject {
-    /// What kind of tasks they are
-    #[arg(long)]
-    pub(crate) suite: SuiteName,
-    /// The tasks, one a line
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
-    /// A config for tools, chat and rollouts
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-    /// Change one key of the config
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<String>,
 }
 
 /// Where traces come from.
@@ -79,7 +63,7 @@ Examples:
   pact trace build --suite world --data tasks.jsonl --from rollouts=model --samples 1 --out my.jsonl")]
 pub(crate) struct TraceBuild {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// `planner`, the world's expert; `gold`, the rows' `ground_truth` calls; `recorded=FILE`, a
     /// file of traces, messages or calls; `rollouts=MODEL`, the best episode of each task
     #[arg(long, value_name = "SOURCE", value_parser = parse_source)]
@@ -108,7 +92,7 @@ With a server of an OpenAI-compatible API, for example:
       --model teacher --samples 4 --out traces.jsonl")]
 pub(crate) struct TraceCollect {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// The base URL of an OpenAI-compatible server
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: String,
@@ -120,9 +104,9 @@ pub(crate) struct TraceCollect {
     /// Episodes of each task, sampled as the config says
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) samples: u32,
-    /// Leave out tasks whose best reward is lower
-    #[arg(long, value_name = "R", default_value_t = 1.0)]
-    pub(crate) min_reward: f64,
+    /// Leave out episodes whose reward is lower [default: none that verifies]
+    #[arg(long, value_name = "R")]
+    pub(crate) min_reward: Option<f64>,
     /// Only the first N tasks
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
@@ -150,7 +134,7 @@ Examples:
   pact trace check --suite ftrl --data tasks.jsonl --traces planned.jsonl --json")]
 pub(crate) struct TraceCheck {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// The traces, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: PathBuf,
@@ -166,7 +150,7 @@ Examples:
   pact trace show --suite world --data tasks.jsonl --traces planned.jsonl 3")]
 pub(crate) struct TraceShow {
     #[command(flatten)]
-    pub(crate) subject: TraceSubject,
+    pub(crate) subject: TaskArgs,
     /// The traces, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: PathBuf,

@@ -5,9 +5,11 @@ mod compare;
 mod completions;
 mod config;
 mod data;
+mod doctor;
 mod eval;
 mod model;
 mod rollout;
+mod score;
 mod show;
 mod study;
 mod trace;
@@ -29,6 +31,8 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Eval(arguments) => eval::run(&arguments),
         Command::Rollout(arguments) => rollout::run(&arguments),
         Command::Bench(command) => bench::run(&command),
+        Command::Score(arguments) => score::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),

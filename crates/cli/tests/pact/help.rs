@@ -3,12 +3,14 @@
 use super::study::STUDY;
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 27] = [
     "",
     "data",
     "data make",
     "data make world",
     "data check",
+    "data convert",
+    "data fetch",
     "model",
     "model init",
     "model info",

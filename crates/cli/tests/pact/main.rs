@@ -3,10 +3,14 @@
 mod bad_input;
 mod bench;
 mod compare;
+mod convert;
 mod data;
+mod endpoint;
 mod eval;
+mod fetch;
 mod help;
 mod study;
+mod suites;
 mod trace;
 mod training;
 mod world;

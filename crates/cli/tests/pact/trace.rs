@@ -237,14 +237,14 @@ fn sources_that_the_suite_does_not_have_and_options_that_mean_nothing() {
     };
     insta::assert_snapshot!(refused("--suite ftrl --from planner", 2), @r"
     error: `--from planner`: only tasks of the tool world can be planned
-    hint: `--suite world`, or `--from gold` for rows with `ground_truth`
+    hint: `--suite world`, or `--from gold` for tasks with gold calls
     ");
     insta::assert_snapshot!(refused("--suite world --from gold", 2), @r"
     error: `--from gold`: rows of the tool world have no gold calls
     hint: `--from planner`, or `--suite ftrl`
     ");
     insta::assert_snapshot!(refused("--suite ftrl --from gold", 1), @r"
-    error: `tasks.jsonl`: no row has calls in its field `ground_truth`
+    error: `tasks.jsonl`: no task comes with gold calls (of FTRL's rows, the field `ground_truth`)
     hint: `--from recorded=FILE` reads calls from a file of their own
     ");
     insta::assert_snapshot!(refused("--suite world --from planner --samples 2", 2), @r"

@@ -1,15 +1,14 @@
 //! Looks a file of rows over, and its traces: everything that is wrong, not the first thing.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use indexmap::IndexMap;
+use sandbox::Pool;
 use serde::Serialize;
 
 use super::file::RowFile;
 use super::{FtrlOptions, FtrlSuite, Row};
 use crate::jsonl::LineProblem;
-use crate::python::PythonPool;
 use crate::{EnvError, Suite, load_traces};
 
 /// What a file of tasks holds, and what is wrong with it.
@@ -40,7 +39,7 @@ pub fn check_file(
     options: FtrlOptions,
 ) -> Result<CheckReport, EnvError> {
     let (file, unreadable) = RowFile::read(path)?;
-    let pool = PythonPool::new(options.python)?;
+    let pool = Pool::new(options.python, options.sandbox)?;
     let mut problems = unreadable;
     let is_readable = problems.is_empty();
     problems.extend(file.broken_tools(&pool)?);
@@ -50,7 +49,7 @@ pub fn check_file(
     let mut report = count(&file);
     report.problems = problems.iter().map(ToString::to_string).collect();
     if is_readable {
-        check_traces(&FtrlSuite::new(file, Arc::new(pool)), traces, &mut report)?;
+        check_traces(&FtrlSuite::new(file, pool), traces, &mut report)?;
     }
     Ok(report)
 }

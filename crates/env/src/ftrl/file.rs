@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::Row;
-use crate::EnvError;
-use crate::jsonl::{LineProblem, read_lines};
-use crate::python::PythonPool;
+use sandbox::Pool;
 
-/// Rows with the lines that they stand on, from 1.
+use super::Row;
+use crate::jsonl::{LineProblem, Place};
+use crate::{EnvError, table};
+
+/// Rows with the places where they stand.
 pub(super) struct RowFile {
     pub(super) path: PathBuf,
-    pub(super) rows: Vec<(usize, Row)>,
+    pub(super) rows: Vec<(Place, Row)>,
 }
 
 impl RowFile {
@@ -20,10 +21,11 @@ impl RowFile {
         let mut rows = Vec::new();
         let mut problems = Vec::new();
         let mut ids = HashSet::new();
-        for (index, (line, text)) in read_lines(path)?.into_iter().enumerate() {
-            match Row::parse(&text).and_then(|row| identify(row, index, &mut ids)) {
-                Ok(row) => rows.push((line, row)),
-                Err(problem) => problems.push(problem.at(path, line)),
+        for (index, (place, fields)) in table::read(path)?.into_iter().enumerate() {
+            let row = fields.and_then(Row::read);
+            match row.and_then(|row| identify(row, index, &mut ids)) {
+                Ok(row) => rows.push((place, row)),
+                Err(problem) => problems.push(problem.at(path, place)),
             }
         }
         let path = path.to_owned();
@@ -31,14 +33,15 @@ impl RowFile {
     }
 
     /// Tools whose source Python cannot compile.
-    pub(super) fn broken_tools(&self, pool: &PythonPool) -> Result<Vec<EnvError>, EnvError> {
+    pub(super) fn broken_tools(&self, pool: &Pool) -> Result<Vec<EnvError>, EnvError> {
         let mut broken = Vec::new();
-        for (line, row) in &self.rows {
+        for (place, row) in &self.rows {
             let sources: Vec<&str> = row.codes.values().map(String::as_str).collect();
             for (tool, complaint) in row.codes.keys().zip(pool.compile(&sources)?) {
                 broken.extend(complaint.map(|problem| EnvError::Tool {
                     path: self.path.clone(),
-                    line: *line,
+                    place: *place,
+                    field: "codes",
                     tool: tool.clone(),
                     problem,
                 }));

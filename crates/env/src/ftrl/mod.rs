@@ -3,9 +3,11 @@
 mod check;
 mod file;
 mod gold;
+mod prefix;
 mod row;
 mod suite;
 
 pub use check::{CheckReport, check_file};
+pub(crate) use prefix::read_prefixes;
 pub use row::{GoldCall, Row};
 pub use suite::{FtrlOptions, FtrlSuite};

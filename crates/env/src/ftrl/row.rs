@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::jsonl::{Fields, LineProblem};
+use crate::message::{read_messages, write_messages};
+use crate::python_json::python_json;
 
 /// One task as FTRL writes it. Fields are serialised in this order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// The prompt: one user message in FTRL's own rows.
+    /// The prompt: one user message in FTRL's own rows; in a row that goes on with an episode,
+    /// also the turns so far.
+    #[serde(serialize_with = "as_conversation")]
     pub messages: Vec<Message>,
     /// JSON-schema tools, each `{"type":"function","function":{…}}`.
     #[serde(serialize_with = "as_json_text")]
@@ -20,7 +24,8 @@ pub struct Row {
     /// Python source of each tool, by name.
     #[serde(serialize_with = "as_json_text")]
     pub codes: IndexMap<String, String>,
-    /// Sub-answers by tool, in solving order.
+    /// Sub-answers by tool, in solving order; of a row that goes on with an episode, those that
+    /// remain. A tool with nothing left stays, with an empty list.
     #[serde(serialize_with = "as_json_text")]
     pub unsolved_set: IndexMap<String, Vec<String>>,
     /// Share already solved; 0 in a row that begins an episode.
@@ -53,15 +58,20 @@ pub struct GoldCall {
     /// The tool.
     pub name: String,
     /// Its arguments.
+    #[serde(alias = "arguments")]
     pub parameters: Map<String, Value>,
 }
 
 impl Row {
     /// Reads one line.
     pub fn parse(line: &str) -> Result<Self, LineProblem> {
-        let mut fields = Fields::parse(line)?;
+        Self::read(Fields::parse(line)?)
+    }
+
+    /// Reads a row of any table. A column that holds JSON may have it as text or as it is.
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, LineProblem> {
         Ok(Self {
-            messages: fields.required("messages")?,
+            messages: read_messages("messages", fields.required("messages")?)?,
             tools: fields.required("tools")?,
             codes: fields.required("codes")?,
             unsolved_set: fields.required("unsolved_set")?,
@@ -88,15 +98,12 @@ impl Row {
     }
 }
 
-fn as_json_text<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&python_json(value).map_err(S::Error::custom)?)
+fn as_conversation<S: Serializer>(messages: &[Message], serializer: S) -> Result<S::Ok, S::Error> {
+    write_messages(messages).serialize(serializer)
 }
 
-/// JSON as Python writes it, with no ASCII escapes, as FTRL's files have it.
-fn python_json(value: &impl Serialize) -> serde_json::Result<String> {
-    let value = serde_json::to_value(value)?;
-    python::json_dumps(&(&value).into(), &python::JsonStyle::default())
-        .map_err(serde_json::Error::custom)
+fn as_json_text<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&python_json(value).map_err(S::Error::custom)?)
 }
 
 #[cfg(test)]

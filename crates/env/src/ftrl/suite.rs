@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use episode::{CallFormat, Observation, Score, Task, ToolCall, Trace};
 use indexmap::IndexMap;
+use sandbox::{Pool, PythonConfig, SandboxConfig, is_day};
 use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::python::{PythonConfig, PythonPool, PythonTool, call_error, is_day};
-use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
+use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, codes, replay};
 
 /// How the suite's tools are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, replay};
 pub struct FtrlOptions {
     /// The processes that run the tools.
     pub python: PythonConfig,
+    /// What they may do.
+    pub sandbox: SandboxConfig,
     /// Whether a tool that does not compile is the agent's affair, who reads Python's message
     /// when it calls the tool, and not an error.
     pub allow_broken_tools: bool,
@@ -30,7 +32,7 @@ pub struct FtrlSuite {
     tasks: Vec<Task>,
     /// From a task's id to its place in `rows` and `tasks`.
     places: HashMap<String, usize>,
-    pool: Arc<PythonPool>,
+    pool: Pool,
 }
 
 /// What an episode needs of a row, and the policy never sees.
@@ -49,16 +51,16 @@ impl FtrlSuite {
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }
-        let pool = PythonPool::new(options.python)?;
+        let pool = Pool::new(options.python, options.sandbox)?;
         if !options.allow_broken_tools
             && let Some(broken) = file.broken_tools(&pool)?.into_iter().next()
         {
             return Err(broken);
         }
-        Ok(Self::new(file, Arc::new(pool)))
+        Ok(Self::new(file, pool))
     }
 
-    pub(super) fn new(file: RowFile, pool: Arc<PythonPool>) -> Self {
+    pub(super) fn new(file: RowFile, pool: Pool) -> Self {
         let (rows, tasks): (Vec<_>, Vec<_>) =
             file.rows.into_iter().map(|(_, row)| split(row)).unzip();
         let places = tasks
@@ -80,7 +82,7 @@ impl FtrlSuite {
             rows: self.rows.clone(),
             tasks: self.tasks.clone(),
             places: self.places.clone(),
-            pool: Arc::new(self.pool.on_day(date)?),
+            pool: self.pool.on_day(date)?,
         })
     }
 
@@ -110,7 +112,7 @@ impl FtrlSuite {
     pub(super) fn episode_of(&self, row: &SuiteRow) -> FtrlEpisode {
         FtrlEpisode {
             codes: Arc::clone(&row.codes),
-            pool: Arc::clone(&self.pool),
+            pool: self.pool.clone(),
             unsolved: UnsolvedSet::new(row.goldens.clone()),
         }
     }
@@ -146,7 +148,7 @@ fn days(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The task that the policy sees, and the row's secrets.
-fn split(row: Row) -> (SuiteRow, Task) {
+pub(super) fn split(row: Row) -> (SuiteRow, Task) {
     let task = Task {
         id: row.id.expect("a row of a file has an id"),
         scenario: row.data_source,
@@ -172,21 +174,14 @@ fn split(row: Row) -> (SuiteRow, Task) {
 /// One episode of one task.
 pub(super) struct FtrlEpisode {
     codes: Arc<IndexMap<String, String>>,
-    pool: Arc<PythonPool>,
+    pool: Pool,
     unsolved: UnsolvedSet,
 }
 
 impl FtrlEpisode {
     /// Runs a call, and returns with its observation the golden that it solved.
     pub(super) fn solve(&mut self, call: &ToolCall) -> (Observation, Option<String>) {
-        let observation = match self.codes.get(&call.name) {
-            Some(source) => {
-                let name = &call.name;
-                self.pool.call(PythonTool { name, source }, &call.arguments)
-            }
-            // What Python says of a key that is not there.
-            None => call_error(&call.name, &format!("'{}'", call.name)),
-        };
+        let observation = codes::run(&self.pool, self.codes.get(&call.name), call);
         let solved = self.unsolved.observe(&call.name, &observation);
         (observation, solved)
     }

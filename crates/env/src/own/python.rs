@@ -35,7 +35,7 @@ impl PythonTools {
             path: path.to_owned(),
             source,
         })?;
-        let filename = path.display().to_string();
+        let filename = path.file_name().unwrap_or_default().display().to_string();
         let functions =
             define(&pool, &source, &filename).map_err(|problem| EnvError::PythonFile {
                 path: path.to_owned(),
@@ -61,10 +61,18 @@ impl PythonTools {
 /// What a fresh session that has loaded the source defines.
 fn define(pool: &Pool, source: &str, filename: &str) -> Result<Vec<FunctionInfo>, String> {
     let mut session = pool.session().map_err(|error| error.to_string())?;
-    session
-        .load(source, filename)
+    let loaded = session.load(source, filename);
+    loaded
         .and_then(|()| session.functions())
-        .map_err(|failure| failure.to_string())
+        .map_err(|failure| told(&failure))
+}
+
+/// A failure with the line of the file where it happened, for the file's author.
+fn told(failure: &Failure) -> String {
+    match failure {
+        Failure::Raised { at: Some(at), .. } => format!("{failure} ({at})"),
+        other => other.to_string(),
+    }
 }
 
 impl Toolbox for PythonTools {
@@ -78,14 +86,15 @@ impl Toolbox for PythonTools {
 
     fn open(&self, row: &TaskRow) -> Result<Box<dyn Session>, String> {
         let mut session = self.pool.session().map_err(|error| error.to_string())?;
-        let said = |failure: Failure| failure.to_string();
-        session.load(&self.source, &self.filename).map_err(said)?;
+        session
+            .load(&self.source, &self.filename)
+            .map_err(|failure| told(&failure))?;
         let task = row.to_value();
         if self.resets {
             let arguments = Map::from_iter([("task".to_owned(), task.clone())]);
             session
                 .evaluate(RESET, &arguments)
-                .map_err(|failure| format!("`{RESET}`: {failure}"))?;
+                .map_err(|failure| format!("`{RESET}`: {}", told(&failure)))?;
         }
         Ok(Box::new(PythonSession { session, task }))
     }
@@ -121,7 +130,7 @@ impl Session for PythonSession {
         ]);
         self.session
             .evaluate(REWARD, &arguments)
-            .map_err(|failure| failure.to_string())
+            .map_err(|failure| told(&failure))
             .and_then(|value| read_score(&value))
             .map_err(|problem| format!("`{REWARD}`: {problem}"))
     }

@@ -47,7 +47,11 @@ pub struct TaskRow {
 impl TaskRow {
     /// Reads one line.
     pub fn parse(line: &str) -> Result<Self, LineProblem> {
-        let mut fields = Fields::parse(line)?;
+        Self::read(Fields::parse(line)?)
+    }
+
+    /// Reads a row of any table.
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, LineProblem> {
         let id = match fields.required("id")? {
             Value::String(id) => id,
             Value::Number(number) => number.to_string(),

@@ -13,6 +13,9 @@ use super::{Record, Session, Toolbox};
 use crate::reward::{answer_of, is_exact_answer};
 use crate::{EnvError, Environment, Suite, UnsolvedSet, verify};
 
+/// The reward as a metric, which it stays where training maximises another.
+const HEADLINE: &str = "score";
+
 /// When an answer is one of those that a task accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,7 +31,7 @@ pub enum Accept {
 ///
 /// The reward is the toolbox's own where it judges; else, for a task with goldens, Solve-F1;
 /// else, for a task with answers, 1 for one that is accepted; else 0. Whatever is known beside
-/// it is among the metrics: `calls` and `errors` always, `solve-p`, `solve-r` and `solve-f1`
+/// it is among the metrics: `score`, which is the reward, `calls` and `errors` always, `solve-p`, `solve-r` and `solve-f1`
 /// with goldens, `answer` with answers, and `unscored`, 1 where a toolbox that judges could
 /// not.
 pub struct OwnSuite {
@@ -103,6 +106,10 @@ impl Suite for OwnSuite {
     fn unsolved(&self, task: &Task) -> Option<UnsolvedSet> {
         let goldens = self.plan(task).row.goldens.clone();
         goldens.map(UnsolvedSet::new)
+    }
+
+    fn headline(&self) -> &'static str {
+        HEADLINE
     }
 
     fn is_instant(&self) -> bool {
@@ -227,6 +234,7 @@ impl Environment for OwnEpisode {
                 score.metrics.insert("unscored".to_owned(), 1.0);
             }
         }
+        score.metrics.insert(HEADLINE.to_owned(), score.reward);
         score
     }
 }

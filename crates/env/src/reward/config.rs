@@ -11,7 +11,8 @@ pub struct Config {
     /// `match-tir` compare calls with those of the expert trace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<RewardKind>,
-    /// FTRL's: what a turn with calls earns, `solve-f1` or `solve-pr`.
+    /// FTRL's: what a turn with calls earns, `solve-f1`, `solve-pr`, `solve-rate` or
+    /// `solve-precision`.
     pub step: Step,
     /// MatchTIR's: which call is compared with which of the expert's, `hard`, `greedy` or
     /// `transport`.
@@ -76,6 +77,10 @@ pub enum Step {
     SolveF1,
     /// s² / n.
     SolvePr,
+    /// s.
+    SolveRate,
+    /// s / n.
+    SolvePrecision,
 }
 
 /// How MatchTIR pairs calls with the expert's.

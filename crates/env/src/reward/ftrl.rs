@@ -54,6 +54,8 @@ fn with_calls(step: Step, calls: usize, solved: usize) -> f64 {
     match step {
         Step::SolveF1 => 2.0 * solved / (calls + 1.0),
         Step::SolvePr => solved * solved / calls,
+        Step::SolveRate => solved,
+        Step::SolvePrecision => solved / calls,
     }
 }
 

@@ -92,7 +92,7 @@ impl<'a> Case<'a> {
 }
 
 /// A turn's text with its reasoning and its calls, without the special tokens that end it.
-fn written(turn: &Turn) -> &str {
+pub(crate) fn written(turn: &Turn) -> &str {
     let mut text = turn.text.trim();
     while let Some((before, _)) = text
         .strip_suffix("|>")

@@ -144,28 +144,35 @@ mod ftrl {
     use super::*;
 
     #[test]
-    fn a_turn_with_calls_earns_twice_what_it_solved_over_its_calls_and_one() {
+    fn a_turn_with_calls_earns_by_the_step_that_is_chosen() {
         let of = |name: &str| call(name, json!({}));
-        let check = |calls: usize, solved: usize, f1: f64, pr: f64| {
+        let check = |calls: usize, solved: usize, expected: [f64; 4]| {
             let calls = vec![of("t"); calls];
             let results: Vec<&str> = (0..calls.len())
                 .map(|index| if index < solved { "gold" } else { "nothing" })
                 .collect();
             let goldens: &[&str] = &["gold"; 4];
             let episode = Episode::solving(&[("t", goldens)], &[calling(&calls, &results)]);
-            assert_close(&episode.judge(RewardKind::Ftrl).turns, &[f1]);
-            let config = Config {
-                step: Step::SolvePr,
-                ..Config::default()
-            };
-            let judged = episode.judge_after(0, RewardKind::Ftrl, &config);
-            assert_close(&judged.turns, &[pr]);
+            let steps = [
+                Step::SolveF1,
+                Step::SolvePr,
+                Step::SolveRate,
+                Step::SolvePrecision,
+            ];
+            for (step, expected) in steps.into_iter().zip(expected) {
+                let config = Config {
+                    step,
+                    ..Config::default()
+                };
+                let judged = episode.judge_after(0, RewardKind::Ftrl, &config);
+                assert_close(&judged.turns, &[expected]);
+            }
         };
-        check(1, 0, 0.0, 0.0);
-        check(1, 1, 1.0, 1.0);
-        check(2, 1, 2.0 / 3.0, 0.5);
-        check(2, 2, 4.0 / 3.0, 2.0);
-        check(3, 2, 1.0, 4.0 / 3.0);
+        check(1, 0, [0.0, 0.0, 0.0, 0.0]);
+        check(1, 1, [1.0, 1.0, 1.0, 1.0]);
+        check(2, 1, [2.0 / 3.0, 0.5, 1.0, 0.5]);
+        check(2, 2, [4.0 / 3.0, 2.0, 2.0, 1.0]);
+        check(3, 2, [1.0, 4.0 / 3.0, 2.0, 2.0 / 3.0]);
     }
 
     #[test]

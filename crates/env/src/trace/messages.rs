@@ -5,9 +5,10 @@ use std::iter::Peekable;
 
 use episode::{ToolCall, Trace, TraceTurn};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::jsonl::{Fields, LineProblem};
+use crate::message::read_call;
 
 const THINK: &str = "<think>";
 const THINK_END: &str = "</think>";
@@ -49,7 +50,12 @@ impl Message {
 
 /// What a line says of how its task was solved.
 pub(super) fn read(fields: &mut Fields) -> Result<Trace, LineProblem> {
-    let values: Vec<Value> = fields.required("messages")?;
+    trace_of_messages(fields.required("messages")?)
+}
+
+/// What a conversation says of how its task was solved. An answer after which the user goes on
+/// is a turn like those that call.
+pub(crate) fn trace_of_messages(values: Vec<Value>) -> Result<Trace, LineProblem> {
     let mut messages = Vec::new();
     for (index, value) in values.into_iter().enumerate() {
         let message: Message =
@@ -79,6 +85,15 @@ pub(super) fn read(fields: &mut Fields) -> Result<Trace, LineProblem> {
         if words.text.is_empty() {
             return Err(wrong(index, "it neither answers nor calls a tool"));
         }
+        if let Some((_, user)) = rest.next_if(|(_, message)| message.role == "user") {
+            trace.turns.push(TraceTurn {
+                reasoning: words.reasoning,
+                content: words.text,
+                reply: Some(user.content.clone().unwrap_or_default()),
+                ..TraceTurn::default()
+            });
+            continue;
+        }
         if rest.peek().is_some() {
             return Err(wrong(index, "it calls no tool, but is not the last one"));
         }
@@ -104,7 +119,7 @@ fn exchange<'a>(
     let mut calls = Vec::new();
     let mut ids = Vec::new();
     for value in asked {
-        calls.push(call(value).map_err(|problem| wrong(index, &problem))?);
+        calls.push(read_call(value).map_err(|problem| wrong(index, &problem))?);
         ids.push(value["id"].as_str());
     }
     let mut results: Vec<Option<String>> = vec![None; calls.len()];
@@ -132,32 +147,12 @@ fn exchange<'a>(
     Ok((calls, results.into_iter().flatten().collect()))
 }
 
-/// A call, with or without `function` around it; its arguments are an object, or one as text.
-fn call(value: &Value) -> Result<ToolCall, String> {
-    #[derive(Deserialize)]
-    struct Function {
-        name: String,
-        arguments: Value,
-    }
-    let function = value.get("function").unwrap_or(value);
-    let Function { name, arguments } = Function::deserialize(function)
-        .map_err(|error| format!("one of its `tool_calls`: {error}"))?;
-    let read: Result<Map<String, Value>, _> = match arguments {
-        Value::String(text) => serde_json::from_str(&text),
-        value => serde_json::from_value(value),
-    };
-    match read {
-        Ok(arguments) => Ok(ToolCall { name, arguments }),
-        Err(error) => Err(format!("`arguments` of its call of `{name}`: {error}")),
-    }
-}
-
 fn unexpected(role: &str) -> String {
     let expected = "expected `assistant`";
     match role {
         "user" => format!(
             "its role is `user`, {expected}\n\
-             hint: a trace is one prompt's; give what follows another line and task"
+             hint: a user goes on after an answer, and not before it"
         ),
         _ => format!("its role is `{role}`, {expected}"),
     }

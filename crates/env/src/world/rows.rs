@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::ftrl::{FtrlOptions, FtrlSuite};
     use crate::{load_traces, replay, write_traces};
+    use sandbox::SandboxError;
 
     fn world(family: Family) -> World {
         generate(&Config {
@@ -198,7 +199,7 @@ mod tests {
         write_rows(&path, world).expect("the folder can be written to");
         match FtrlSuite::load(&path, FtrlOptions::default()) {
             Ok(suite) => Some(suite),
-            Err(EnvError::Python { problem, .. }) => {
+            Err(EnvError::Sandbox(SandboxError::Python { problem, .. })) => {
                 println!("skipped: no python3 ({problem})");
                 None
             }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::lexicon::ID;
-use crate::python::call_error;
+use sandbox::call_error;
 
 /// A look-up that depends on its one argument alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

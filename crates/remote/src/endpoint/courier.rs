@@ -111,7 +111,7 @@ impl Courier {
         let wish = failure.retry_after.unwrap_or_default();
         wish <= LONGEST_WISH
             && match failure.outlook {
-                Outlook::Passing => true,
+                Outlook::Busy | Outlook::Broken => true,
                 Outlook::Doubtful => self.has_replied.load(Ordering::Relaxed),
                 Outlook::Lasting | Outlook::TooLong => false,
             }

@@ -22,8 +22,10 @@ pub(crate) struct Failure {
 /// Whether asking again may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
-    /// Too busy, or cut off: it passes.
-    Passing,
+    /// It passes: the endpoint has too much to do, or is away.
+    Busy,
+    /// The endpoint broke over the request, or the way back did. It may pass.
+    Broken,
     /// It passes where this endpoint has answered before; else it is a wrong address.
     Doubtful,
     /// It stays as it is.
@@ -38,6 +40,9 @@ const QUOTED: usize = 400;
 const IS_IT_ONE: &str = "is this the base URL of an OpenAI-compatible server? Most end in `/v1`";
 const IS_IT_UP: &str = "is the server running, and is this its address?";
 const LATER: &str = "what was finished is kept: resume when the endpoint is well again";
+const OR_SKIP: &str = "what was finished is kept: resume when the endpoint is well again; where it \
+                       breaks over what its model writes, `--skip-unanswered` ends that episode \
+                       alone";
 
 impl Failure {
     fn new(what: impl Into<String>, outlook: Outlook, hint: &'static str) -> Self {
@@ -63,9 +68,9 @@ impl Failure {
             429 if code(&error) == "insufficient_quota" => {
                 (Outlook::Lasting, "the account has no credit left")
             }
-            408 | 409 | 425 | 429 => (Outlook::Passing, LATER),
+            408 | 409 | 425 | 429 | 502..=504 | 529 => (Outlook::Busy, LATER),
             501 | 505 => (Outlook::Lasting, IS_IT_ONE),
-            500.. => (Outlook::Passing, LATER),
+            500.. => (Outlook::Broken, OR_SKIP),
             401 | 403 => (
                 Outlook::Lasting,
                 "is the API key set, and is it this server's?",
@@ -101,7 +106,7 @@ impl Failure {
                 let what = format!("an error in place of a reply: {}", said(body, ""));
                 match is_too_long(400, body, &what) {
                     true => Self::new(what, Outlook::TooLong, ""),
-                    false => Self::new(what, Outlook::Passing, LATER),
+                    false => Self::new(what, Outlook::Broken, OR_SKIP),
                 }
             }
         }
@@ -120,7 +125,7 @@ impl Failure {
     /// A reply that ended before it was whole.
     pub(crate) fn cut(reason: &str) -> Self {
         let what = format!("the reply was cut off: {reason}");
-        Self::new(what, Outlook::Passing, LATER)
+        Self::new(what, Outlook::Broken, OR_SKIP)
     }
 
     /// A reply longer than any that is read.
@@ -180,8 +185,8 @@ impl Failure {
     fn timed_out(during: &str) -> Self {
         Self::new(
             format!("no reply in time ({during})"),
-            Outlook::Passing,
-            "a longer time-out, or fewer requests at once",
+            Outlook::Broken,
+            "a longer time-out, or fewer requests at once; what was finished is kept",
         )
     }
 }
@@ -299,16 +304,17 @@ mod tests {
 
     #[test]
     fn a_status_says_whether_asking_again_may_help() {
-        use Outlook::{Lasting, Passing, TooLong};
-        check(429, "", Passing, "HTTP 429");
+        use Outlook::{Broken, Busy, Lasting, TooLong};
+        check(429, "", Busy, "HTTP 429");
+        check(500, "", Broken, "HTTP 500");
         check(
             429,
             r#"{"error": {"message": "pay", "code": "insufficient_quota"}}"#,
             Lasting,
             "HTTP 429: pay",
         );
-        for status in [500, 502, 503, 504, 529] {
-            check(status, "", Passing, &format!("HTTP {status}"));
+        for status in [502, 503, 504, 529] {
+            check(status, "", Busy, &format!("HTTP {status}"));
         }
         check(
             401,
@@ -345,11 +351,11 @@ mod tests {
     #[test]
     fn pages_and_terminal_codes_are_not_passed_on() {
         let page = "\n<!DOCTYPE html><html><head><title> 502 Bad\n Gateway </title></head>";
-        check(502, page, Outlook::Passing, "HTTP 502: 502 Bad Gateway");
+        check(502, page, Outlook::Busy, "HTTP 502: 502 Bad Gateway");
         check(
             500,
             "a\u{1b}[31m\r\nb",
-            Outlook::Passing,
+            Outlook::Broken,
             "HTTP 500: a[31m b",
         );
         let failure = Failure::of_status(500, None, &"x".repeat(9999));
@@ -368,7 +374,7 @@ mod tests {
             ("HTTP 401: no", Outlook::Lasting)
         );
         let failure = of(r#"{"error": {"message": "busy"}}"#);
-        assert_eq!(failure.outlook, Outlook::Passing);
+        assert_eq!(failure.outlook, Outlook::Broken);
         assert_eq!(failure.what, "an error in place of a reply: busy");
     }
 

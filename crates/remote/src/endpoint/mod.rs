@@ -65,6 +65,10 @@ pub struct Endpoint {
     pub max_completion_tokens: bool,
     /// How what the model has said is sent back to it.
     pub history: History,
+    /// Whether an episode ends, rather than the rollout, when the endpoint has replied to others
+    /// and breaks over this one however often it is asked: as servers do whose parsers cannot
+    /// read what their model writes. The cost: a fault of the server's counts as the model's.
+    pub skip_unanswered: bool,
     /// Further fields of each request; null leaves a field out.
     pub fields: Map<String, Value>,
 }
@@ -99,6 +103,7 @@ impl Endpoint {
             stream: false,
             max_completion_tokens: false,
             history: History::Fields,
+            skip_unanswered: false,
             fields: Map::new(),
         }
     }

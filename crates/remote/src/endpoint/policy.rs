@@ -13,7 +13,7 @@ use episode::CallFormat;
 use rollout::{Config, Policy, PolicyError, SampledTurn, TurnEnd, TurnRequest};
 
 use super::courier::{Courier, Letter, News, Undelivered};
-use super::failure::Outlook;
+use super::failure::{Failure, Outlook};
 use super::reply::{Reply, Usage};
 use super::request::{self, Said};
 use super::{Clock, Endpoint, EndpointError, turn};
@@ -36,6 +36,7 @@ pub struct EndpointPolicy<'a> {
     said: HashMap<usize, Vec<Said>>,
     letters: u64,
     usage: Usage,
+    has_replied: bool,
     events: Receiver<Event>,
     report: Sender<Event>,
     on_notice: Box<dyn FnMut(&str) + 'a>,
@@ -88,6 +89,7 @@ impl<'a> EndpointPolicy<'a> {
             said: HashMap::new(),
             letters: 0,
             usage: Usage::default(),
+            has_replied: false,
             events,
             report,
             on_notice,
@@ -125,6 +127,7 @@ impl<'a> EndpointPolicy<'a> {
                 (turn.tokens, turn.end)
             }
             What::Replied(reply) => {
+                self.has_replied = true;
                 self.usage.prompt_tokens += reply.usage.prompt_tokens;
                 self.usage.completion_tokens += reply.usage.completion_tokens;
                 let turn = turn::print(self.chat, asked.calls, &reply, asked.max_tokens);
@@ -132,18 +135,16 @@ impl<'a> EndpointPolicy<'a> {
                 self.said.entry(episode).or_default().push(turn.said);
                 (turn.tokens, turn.end)
             }
-            What::Undelivered(Undelivered { failure, .. })
-                if failure.outlook == Outlook::TooLong =>
-            {
+            What::Undelivered(Undelivered { failure, tries }) => {
+                if !self.is_the_episodes(&failure) {
+                    let error = EndpointError::new(&self.endpoint, failure, tries);
+                    return Err(PolicyError(Box::new(error)));
+                }
                 self.notice(format!(
-                    "endpoint `{}`: {}; the episode ends there, at its limit of tokens",
+                    "endpoint `{}`: {}; this ends the episode",
                     self.endpoint.address, failure.what
                 ));
-                (Vec::new(), TurnEnd::TokenLimit)
-            }
-            What::Undelivered(Undelivered { failure, tries }) => {
-                let error = EndpointError::new(&self.endpoint, failure, tries);
-                return Err(PolicyError(Box::new(error)));
+                (Vec::new(), TurnEnd::Unanswered)
             }
             What::Panicked(panic) => resume_unwind(panic),
         };
@@ -155,6 +156,15 @@ impl<'a> EndpointPolicy<'a> {
             tokens,
             end,
         }))
+    }
+
+    /// Whether a failure ends the one episode that it befell.
+    fn is_the_episodes(&self, failure: &Failure) -> bool {
+        match failure.outlook {
+            Outlook::TooLong => true,
+            Outlook::Broken => self.endpoint.skip_unanswered && self.has_replied,
+            Outlook::Busy | Outlook::Doubtful | Outlook::Lasting => false,
+        }
     }
 
     /// Tells people, but not twice in a row what many requests meet alike.

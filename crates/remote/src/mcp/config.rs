@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::own::bounds::limit;
 
 /// One MCP server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -122,16 +123,6 @@ impl McpConfig {
 
 /// What stands for the session's folder in a command.
 pub(super) const SCRATCH: &str = "{scratch}";
-
-/// A time that may pass, read from seconds.
-pub(crate) fn limit(field: &str, seconds: f64) -> Result<Duration, String> {
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(limit) if !limit.is_zero() => Ok(limit),
-        _ => Err(format!(
-            "`{field}` is {seconds}, expected a number of seconds above 0"
-        )),
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -22,9 +22,9 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::McpConfig;
-use super::content::cut;
 use super::process::Process;
 use super::scratch::Scratch;
+use crate::own::bounds::{self, cut};
 
 /// A server that lists more pages of tools than this lists them for ever.
 const MOST_PAGES: usize = 100;
@@ -247,13 +247,14 @@ impl Drop for Connection {
 }
 
 /// The way to a server over streamable HTTP. It follows no redirect: what the headers say is
-/// said to this address alone.
+/// said to this address alone. Nor a proxy, which the environment would name.
 fn reach(
     url: &str,
     address: &Address,
 ) -> Result<StreamableHttpClientTransport<reqwest::Client>, String> {
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
         .connect_timeout(address.start_limit)
         .build()
         .map_err(|error| error.to_string())?;
@@ -313,24 +314,21 @@ pub(super) fn environment(
     env
 }
 
-/// The headers of every request, from the environment variables that have them.
+/// The headers of every request. Their values are secrets, and are not repeated.
 pub(super) fn headers(
     config: &McpConfig,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<HashMap<HeaderName, HeaderValue>, String> {
-    let mut headers = HashMap::new();
-    for (header, name) in &config.headers {
-        let value = variable(name).ok_or_else(|| {
-            format!("`headers.{header}`: the environment variable `{name}` is not set")
-        })?;
-        let header = HeaderName::from_bytes(header.as_bytes())
-            .map_err(|_| format!("`headers.{header}` is not the name of an HTTP header"))?;
-        // The value is a secret, and is not repeated.
-        let mut value = HeaderValue::from_str(&value).map_err(|_| {
-            format!("`headers.{header}`: what `{name}` holds cannot stand in an HTTP header")
-        })?;
+    let header = |(header, value): (String, String)| {
+        let name = HeaderName::from_bytes(header.as_bytes());
+        let value = HeaderValue::from_str(&value);
+        let (Ok(name), Ok(mut value)) = (name, value) else {
+            let problem = "it or its value cannot stand in an HTTP request";
+            return Err(format!("`headers.{header}`: {problem}"));
+        };
         value.set_sensitive(true);
-        headers.insert(header, value);
-    }
-    Ok(headers)
+        Ok((name, value))
+    };
+    let headers = bounds::headers(&config.headers, variable)?;
+    headers.into_iter().map(header).collect()
 }

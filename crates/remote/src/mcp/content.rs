@@ -46,16 +46,6 @@ fn encoded(what: &str, kind: &str, base64: &str) -> String {
     format!("[{what}, {kind}, {bytes} bytes]")
 }
 
-/// At most `longest` bytes of a text, and then how much there was.
-pub(crate) fn cut(mut text: String, longest: usize) -> String {
-    let whole = text.len();
-    if whole > longest {
-        text.truncate(text.floor_char_boundary(longest));
-        text += &format!("\n[cut off here: the result has {whole} bytes]");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -121,14 +111,5 @@ mod tests {
             "a is 1",
             false,
         );
-    }
-
-    #[test]
-    fn a_long_result_is_cut_between_characters() {
-        assert_eq!(
-            cut("aéé".to_owned(), 4),
-            "aé\n[cut off here: the result has 5 bytes]"
-        );
-        assert_eq!(cut("aéé".to_owned(), 5), "aéé");
     }
 }

@@ -6,10 +6,11 @@ use env::own::{Session, TaskRow, Toolbox};
 use episode::{Observation, ToolCall};
 use serde_json::Value;
 
-use super::config::{Sharing, limit};
+use super::config::Sharing;
 use super::connection::{Address, Connection, Engine, Failure, environment, headers};
 use super::{McpConfig, content, filter};
 use crate::own::ToolsError;
+use crate::own::bounds::{cut, limit};
 
 /// The tools of one MCP server.
 pub struct McpTools {
@@ -125,7 +126,7 @@ impl Session for McpSession {
                 let observation = content::observation(&result);
                 let text = connection.outward(observation.text);
                 Observation {
-                    text: content::cut(text, config.longest_result),
+                    text: cut(text, config.longest_result),
                     ..observation
                 }
             }

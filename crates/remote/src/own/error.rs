@@ -3,6 +3,12 @@
 /// Tools that cannot be used, by the boundary where it shows.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolsError {
+    /// A table without a toolbox.
+    #[error(
+        "nobody has any tools\nhint: name a Python file (`python`), an MCP server (`mcp.NAME`) or \
+         an environment behind HTTP (`http.NAME`)"
+    )]
+    None,
     /// A config that says what cannot be.
     #[error("tools of `{name}`: {problem}")]
     Config {

@@ -1,10 +1,13 @@
 //! What asking again does not mend: each error says what to do, and none shows the key.
 
+use chat::fixture as chats;
+use episode::StopReason;
 use remote::endpoint::fixture::{Act, Server, http, http_json, replying, saying};
 use remote::endpoint::{Endpoint, Key};
+use rollout::Config;
 use serde_json::json;
 
-use super::{endpoint, limits, play};
+use super::{endpoint, limits, play, play_with, task};
 
 /// The one request's error, without its beginning.
 fn error_of(reply: Vec<u8>) -> String {
@@ -116,4 +119,56 @@ fn an_endpoint_in_a_debug_print_keeps_its_key() {
         shown.contains("[key]") && !shown.contains("secret"),
         "{shown}"
     );
+}
+
+/// Plays three tasks in turn with a server that answers the second with this status.
+fn skipping(status: u16) -> super::Played {
+    let server =
+        Server::start(
+            move |_, request| match request.body["messages"][0]["content"] == "Do b." {
+                true => vec![Act::Send(http(status, "", "broke"))],
+                false => replying(&saying("fine")),
+            },
+        );
+    let endpoint = Endpoint {
+        skip_unanswered: true,
+        max_retries: 2,
+        ..endpoint(&server)
+    };
+    let config = Config {
+        concurrency: 1,
+        ..limits()
+    };
+    let tasks = ["a", "b", "c"].map(task);
+    play_with(&chats::chat(), endpoint, config, &tasks, 1)
+}
+
+#[test]
+fn an_endpoint_that_breaks_over_one_conversation_can_be_gone_on_with() {
+    let played = skipping(500);
+    let last = played
+        .notices
+        .last()
+        .map(String::as_str)
+        .unwrap_or_default();
+    assert!(
+        last.ends_with("HTTP 500: broke; this ends the episode"),
+        "{last}"
+    );
+    let groups = played.result.expect("all tasks");
+    let stops: Vec<StopReason> = groups.iter().map(|it| it.episodes[0].stop).collect();
+    let fine = StopReason::Answered;
+    assert_eq!(stops, [fine, StopReason::Unanswered, fine]);
+    assert_eq!(groups[1].episodes[0].turns, []);
+}
+
+#[test]
+fn an_endpoint_that_is_away_is_not_gone_on_with() {
+    for status in [401, 429, 503] {
+        assert!(
+            skipping(status)
+                .error()
+                .contains(&format!("HTTP {status}: broke"))
+        );
+    }
 }

@@ -90,7 +90,7 @@ fn a_long_result_is_cut_and_what_it_says_of_itself_is_not_kept() {
     };
     assert_eq!(
         flood(&mut *session, "result"),
-        said("xxxxxxxxxx\n[cut off here: the result has 3000000 bytes]")
+        said("xxxxxxxxxx\n[cut off here: it has 3000000 bytes]")
     );
     assert_eq!(flood(&mut *session, "stderr"), said("all said"));
     assert_eq!(call(&mut *session, "count", json!({})), said("1"));

@@ -1,5 +1,7 @@
 //! `pact eval`: what a policy is worth on a suite's tasks.
 
+mod leaderboard;
+
 use anyhow::Result;
 
 use crate::args::Eval;
@@ -7,6 +9,7 @@ use crate::exit::{Exit, UsageError};
 use crate::play::play;
 use crate::scores::Scores;
 use crate::suggestion;
+use crate::suites::More;
 
 pub(crate) fn run(arguments: &Eval) -> Result<Exit> {
     let played = play(
@@ -14,10 +17,13 @@ pub(crate) fn run(arguments: &Eval) -> Result<Exit> {
         arguments.samples,
         arguments.out.as_deref(),
     )?;
-    let suite = &played.suite;
+    let suite = &played.opened.suite;
     let scores = Scores::of(suite.name(), suite.headline(), played.mode, &played.groups);
     if let Some(folder) = &played.folder {
         folder.finish(&played.groups, &scores.to_json())?;
+        if let More::Bfcl(suite) = &played.opened.more {
+            leaderboard::write(suite, arguments, &played.groups, folder.path())?;
+        }
     }
     let text = match arguments.json {
         true => format!("{}\n", scores.to_json()),

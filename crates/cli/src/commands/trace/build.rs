@@ -7,11 +7,12 @@ use env::{load_traces, write_traces};
 use episode::Trace;
 use serde::Serialize;
 
-use super::{Tasks, Unverified};
+use super::{Unverified, without};
 use crate::args::{Subject, TraceBuild, TraceSource};
 use crate::config_file;
 use crate::exit::{Exit, UsageError};
 use crate::play::play;
+use crate::suites::{self, More, Opened};
 use crate::terminal::Progress;
 
 const SAMPLES: u32 = 8;
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: &TraceBuild) -> Result<Exit> {
     check(arguments)?;
     let subject = &arguments.subject;
     let config = config_file::read(subject.config.as_deref(), &subject.set)?;
-    let tasks = Tasks::open(subject, &config)?;
+    let tasks = suites::open_tasks(subject, &config, false, None)?;
     let traces = match &arguments.from {
         TraceSource::Planner => planned(&tasks)?,
         TraceSource::Gold => gold(&tasks, &subject.data)?,
@@ -44,8 +45,8 @@ pub(super) fn run(arguments: &TraceBuild) -> Result<Exit> {
     let built = Built {
         traces: kept.len(),
         verified: kept.iter().filter(|it| it.verified == Some(true)).count(),
-        tasks: tasks.suite().tasks().len(),
-        tasks_without_trace: tasks.without(&kept),
+        tasks: tasks.suite.tasks().len(),
+        tasks_without_trace: without(tasks.suite.tasks(), &kept),
         left_out,
     };
     let text = match arguments.json {
@@ -75,30 +76,28 @@ fn check(arguments: &TraceBuild) -> Result<(), UsageError> {
     }
 }
 
-fn planned(tasks: &Tasks) -> Result<Vec<Trace>> {
-    match tasks {
-        Tasks::World(suite) => Ok(suite.planner_traces()),
-        Tasks::Ftrl(_) => Err(UsageError(
+fn planned(tasks: &Opened) -> Result<Vec<Trace>> {
+    match &tasks.more {
+        More::World(suite) => Ok(suite.planner_traces()),
+        _ => Err(UsageError(
             "`--from planner`: only tasks of the tool world can be planned\n\
-             hint: `--suite world`, or `--from gold` for rows with `ground_truth`"
+             hint: `--suite world`, or `--from gold` for tasks with gold calls"
                 .to_owned(),
         )
         .into()),
     }
 }
 
-fn gold(tasks: &Tasks, file: &Path) -> Result<Vec<Trace>> {
-    let traces = match tasks {
-        Tasks::Ftrl(suite) => suite.gold_traces(),
-        Tasks::World(_) => {
-            let message = "`--from gold`: rows of the tool world have no gold calls\n\
-                           hint: `--from planner`, or `--suite ftrl`";
-            return Err(UsageError(message.to_owned()).into());
-        }
-    };
+fn gold(tasks: &Opened, file: &Path) -> Result<Vec<Trace>> {
+    if matches!(tasks.more, More::World(_)) {
+        let message = "`--from gold`: rows of the tool world have no gold calls\n\
+                       hint: `--from planner`, or `--suite ftrl`";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let traces = tasks.gold();
     if traces.is_empty() {
         bail!(
-            "`{}`: no row has calls in its field `ground_truth`\n\
+            "`{}`: no task comes with gold calls (of FTRL's rows, the field `ground_truth`)\n\
              hint: `--from recorded=FILE` reads calls from a file of their own",
             file.display()
         );
@@ -106,8 +105,8 @@ fn gold(tasks: &Tasks, file: &Path) -> Result<Vec<Trace>> {
     Ok(traces)
 }
 
-fn recorded(tasks: &Tasks, file: &Path) -> Result<Vec<Trace>> {
-    let mut traces = load_traces(file, tasks.suite().tasks())?;
+fn recorded(tasks: &Opened, file: &Path) -> Result<Vec<Trace>> {
+    let mut traces = load_traces(file, tasks.suite.tasks())?;
     for trace in traces.iter_mut().filter(|trace| trace.source.is_empty()) {
         "recorded".clone_into(&mut trace.source);
     }
@@ -116,20 +115,7 @@ fn recorded(tasks: &Tasks, file: &Path) -> Result<Vec<Trace>> {
 
 /// The best of a model's episodes of each task, where one is good enough.
 fn own(arguments: &TraceBuild, model: &Path) -> Result<Vec<Trace>> {
-    let TraceBuild { subject, .. } = arguments;
-    let player = Subject {
-        suite: subject.suite,
-        data: subject.data.clone(),
-        model: Some(model.to_owned()),
-        policy: None,
-        tokenizer: None,
-        limit: None,
-        shard: None,
-        concurrency: None,
-        sampled: true,
-        config: subject.config.clone(),
-        set: subject.set.clone(),
-    };
+    let player = Subject::sampling(arguments.subject.clone(), model);
     let samples = arguments.samples.unwrap_or(SAMPLES) as usize;
     let min_reward = arguments.min_reward.unwrap_or(MIN_REWARD);
     let played = play(&player, samples, None)?;
@@ -143,7 +129,7 @@ fn own(arguments: &TraceBuild, model: &Path) -> Result<Vec<Trace>> {
 
 /// Replays traces and marks them; those that do not verify are kept only if they shall be.
 fn verify(
-    tasks: &Tasks,
+    tasks: &Opened,
     traces: Vec<Trace>,
     keep_unverified: bool,
 ) -> Result<(Vec<Trace>, Vec<Unverified>)> {

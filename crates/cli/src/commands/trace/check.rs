@@ -4,10 +4,11 @@ use anyhow::Result;
 use env::load_traces;
 use serde::Serialize;
 
-use super::{Tasks, Unverified};
+use super::{Unverified, without};
 use crate::args::TraceCheck;
 use crate::config_file;
 use crate::exit::Exit;
+use crate::suites;
 use crate::terminal::Progress;
 
 /// What came of replaying a file of traces.
@@ -24,8 +25,8 @@ struct Checked {
 pub(super) fn run(arguments: &TraceCheck) -> Result<Exit> {
     let subject = &arguments.subject;
     let config = config_file::read(subject.config.as_deref(), &subject.set)?;
-    let tasks = Tasks::open(subject, &config)?;
-    let traces = load_traces(&arguments.traces, tasks.suite().tasks())?;
+    let tasks = suites::open_tasks(subject, &config, false, None)?;
+    let traces = load_traces(&arguments.traces, tasks.suite.tasks())?;
     let progress = Progress::new(traces.len() as u64, "traces");
     let mut unverified = Vec::new();
     for trace in &traces {
@@ -41,8 +42,8 @@ pub(super) fn run(arguments: &TraceCheck) -> Result<Exit> {
     let checked = Checked {
         traces: traces.len(),
         verified: traces.len() - unverified.len(),
-        tasks: tasks.suite().tasks().len(),
-        tasks_without_trace: tasks.without(&traces),
+        tasks: tasks.suite.tasks().len(),
+        tasks_without_trace: without(tasks.suite.tasks(), &traces),
         unverified,
     };
     let text = match arguments.json {

@@ -3,16 +3,15 @@
 use anyhow::{Result, anyhow};
 use env::load_traces;
 
-use super::Tasks;
 use crate::args::TraceShow;
 use crate::exit::Exit;
-use crate::{config_file, terminal, tokenizer};
+use crate::{config_file, suites, terminal, tokenizer};
 
 pub(super) fn run(arguments: &TraceShow) -> Result<Exit> {
     let subject = &arguments.subject;
     let config = config_file::read(subject.config.as_deref(), &subject.set)?;
-    let tasks = Tasks::open(subject, &config)?;
-    let traces = load_traces(&arguments.traces, tasks.suite().tasks())?;
+    let tasks = suites::open_tasks(subject, &config, false, None)?;
+    let traces = load_traces(&arguments.traces, tasks.suite.tasks())?;
     let wanted = &arguments.task;
     let named = traces.iter().find(|trace| trace.task == *wanted);
     let numbered = || traces.get(wanted.parse::<usize>().ok()?);
@@ -24,7 +23,7 @@ pub(super) fn run(arguments: &TraceShow) -> Result<Exit> {
             traces.len()
         )
     })?;
-    let task = tasks.suite().tasks().iter().find(|it| it.id == trace.task);
+    let task = tasks.suite.tasks().iter().find(|it| it.id == trace.task);
     let task = task.expect("a trace that was read is of one of the tasks");
     let chat = tokenizer::load_chat(arguments.tokenizer.as_deref(), config.chat)?;
     let reasoning = chat.expert_reasoning(task, trace)?;

@@ -1,4 +1,7 @@
-//! `pact data`: files of tasks, made and checked.
+//! `pact data`: files of tasks, made, checked, converted and fetched.
+
+mod convert;
+mod fetch;
 
 use anyhow::Result;
 use env::ftrl::{CheckReport, FtrlOptions, check_file};
@@ -12,6 +15,8 @@ pub(crate) fn run(command: &DataCommand) -> Result<Exit> {
     match command {
         DataCommand::Make(DataMake::World(arguments)) => make_world(arguments),
         DataCommand::Check(arguments) => check(arguments),
+        DataCommand::Convert(arguments) => convert::run(arguments),
+        DataCommand::Fetch(arguments) => fetch::run(arguments),
     }
 }
 
@@ -52,7 +57,7 @@ fn check(arguments: &DataCheck) -> Result<Exit> {
         true => serde_json::to_string(&report)? + "\n",
         false => to_text(&report),
     };
-    super::print(&text)?;
+    crate::commands::print(&text)?;
     Ok(match report.problems.is_empty() {
         true => Exit::Done,
         false => Exit::Failed,

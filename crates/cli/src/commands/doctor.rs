@@ -1,0 +1,59 @@
+//! `pact doctor`: what this machine has for a run, and what it lacks.
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::args::Doctor;
+use crate::config_file;
+use crate::exit::Exit;
+
+/// Optional parts, and whether this program has them.
+const PARTS: [(&str, bool); 5] = [
+    ("hub", cfg!(feature = "hub")),
+    ("mcp", cfg!(feature = "mcp")),
+    ("parquet", cfg!(feature = "parquet")),
+    ("search", cfg!(feature = "search")),
+    ("vector", cfg!(feature = "vector")),
+];
+
+pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
+    let config = config_file::read(arguments.config.as_deref(), &arguments.set)?;
+    let report = sandbox::doctor(&config.python, &config.sandbox)?;
+    let threads = std::thread::available_parallelism()?.get();
+    let instructions = model::Instructions::current();
+    let text = match arguments.json {
+        true => {
+            let parts: serde_json::Map<_, _> = (PARTS.iter())
+                .map(|(name, built)| ((*name).to_owned(), json!(built)))
+                .collect();
+            let all = json!({
+                "threads": threads,
+                "instructions": instructions.name(),
+                "parts": parts,
+                "sandbox": report,
+            });
+            format!("{all}\n")
+        }
+        false => {
+            let parts = |wanted: bool| {
+                let named = PARTS.iter().filter(|(_, built)| *built == wanted);
+                let names: Vec<&str> = named.map(|(name, _)| *name).collect();
+                match names.is_empty() {
+                    true => "none".to_owned(),
+                    false => names.join(", "),
+                }
+            };
+            format!(
+                "threads       {threads}\ninstructions  {}\nbuilt with    {}\nbuilt without {}\n{report}",
+                instructions.name(),
+                parts(true),
+                parts(false)
+            )
+        }
+    };
+    super::print(&text)?;
+    Ok(match report.missing {
+        None => Exit::Done,
+        Some(_) => Exit::Failed,
+    })
+}

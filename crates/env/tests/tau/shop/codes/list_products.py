@@ -1,0 +1,2 @@
+def list_products(data, product):
+    return data["products"][product]
