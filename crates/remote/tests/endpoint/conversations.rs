@@ -218,6 +218,15 @@ fn reasoning_apart_is_the_turns_reasoning_and_goes_back_as_it_came() {
 }
 
 #[test]
+fn reasoning_that_the_servers_prompt_opened_is_reasoning() {
+    let server = Server::start(|_, _| replying(&saying("hm\n</think>\n\nyes")));
+    let episode = play(endpoint(&server), limits()).episode();
+    let turn = &episode.turns[0];
+    assert_eq!(turn.text, "<think>\nhm\n</think>\n\nyes<|im_end|>");
+    assert_eq!(turn.content, "yes");
+}
+
+#[test]
 fn reasoning_is_kept_back_where_asked() {
     let server = Server::start(|number, _| {
         let mut message = calling("say", "{\"text\": \"x\"}");
