@@ -267,7 +267,11 @@ pub(crate) fn of_update(update: &Update, metrics: &mut StepRecord) {
 
 /// Whether a limit ended an episode.
 pub(crate) fn is_cut_off(episode: &Episode) -> bool {
-    let ended = [StopReason::Answered, StopReason::ScriptEnded];
+    let ended = [
+        StopReason::Answered,
+        StopReason::Ended,
+        StopReason::ScriptEnded,
+    ];
     !ended.contains(&episode.stop)
 }
 
