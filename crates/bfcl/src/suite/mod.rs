@@ -135,6 +135,11 @@ impl BfclSuite {
             .collect()
     }
 
+    /// How functions are shown and calls are written.
+    pub fn format(&self) -> Format {
+        self.kit.format
+    }
+
     /// An episode of this suite as a record of an official result file.
     pub fn result_record(&self, episode: &Episode) -> ResultRecord {
         results::record(episode, self.kit.format)

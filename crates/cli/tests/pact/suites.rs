@@ -171,12 +171,13 @@ fn accepted_calls_played_as_a_models_pass_everything_and_their_result_files_too(
         assert_eq!(scores["tasks"], json!(20), "{scores}");
         assert_eq!(scores["accuracy"], json!(100.0), "{format}: {scores}");
         assert_eq!(scores["columns"]["Multi-Turn"], json!(100.0), "{scores}");
-        let handler = if format == "prompt" { "prompt" } else { "fc" };
-        let report = place
-            .pact(&format!(
-                "score {format}/result/replay --data {data}/bfcl --format {handler} --json"
-            ))
-            .json();
+        let model = if format == "prompt" {
+            "replay"
+        } else {
+            "replay-FC"
+        };
+        let score = format!("score {format}/result/{model} --data {data}/bfcl --json");
+        let report = place.pact(&score).json();
         for category in report["categories"].as_array().expect("categories") {
             assert_eq!(category["accuracy"], json!(1.0), "{format}: {category}");
             assert_eq!(category["correct"], json!(5), "{format}: {category}");
