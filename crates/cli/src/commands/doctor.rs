@@ -8,8 +8,7 @@ use crate::config_file;
 use crate::exit::Exit;
 
 /// Optional parts, and whether this program has them.
-const PARTS: [(&str, bool); 5] = [
-    ("hub", cfg!(feature = "hub")),
+const PARTS: [(&str, bool); 4] = [
     ("mcp", cfg!(feature = "mcp")),
     ("parquet", cfg!(feature = "parquet")),
     ("search", cfg!(feature = "search")),
