@@ -37,5 +37,5 @@ pub use standing_page::StandingPage;
 pub use study::{ListedMethod, ListedRun, StudyList};
 pub use study_page::{StudyPage, study_page};
 pub use summary::run_summary;
-pub use table::{Breakdown, SOLVE_METRICS, table};
+pub use table::{Breakdown, SOLVE_METRICS, shown_metrics, table};
 pub use trace_text::trace_text;

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::folder::mode_name;
-use crate::table::{Breakdown, SOLVE_METRICS, table};
+use crate::table::{Breakdown, shown_metrics, table};
 use crate::{ReportError, RunFolder};
 
 /// The settings that tell runs apart at a glance; `config.toml` has all of them.
@@ -182,7 +182,7 @@ fn evaluations(evaluations: &[Evaluation]) -> String {
         table(
             &at(first.step),
             &at(last.step),
-            &SOLVE_METRICS,
+            &shown_metrics(evaluations),
             Breakdown::Whole
         ),
     )

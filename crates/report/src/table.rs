@@ -11,6 +11,17 @@ use crate::grid::Grid;
 /// The metrics that FTRL-shaped suites are measured by.
 pub const SOLVE_METRICS: [&str; 3] = ["solve-p", "solve-r", "solve-f1"];
 
+/// The metrics by which the authors of other suites rank.
+const RANKING_METRICS: [&str; 4] = ["accuracy", "ac", "pass", "score"];
+
+/// The metrics that a table of these evaluations shows: those that rank, and the Solve metrics,
+/// of each what there is.
+pub fn shown_metrics(evaluations: &[Evaluation]) -> Vec<&'static str> {
+    let metrics = RANKING_METRICS.iter().chain(&SOLVE_METRICS).copied();
+    let is_there = |name: &str| evaluations.iter().any(|it| it.metrics.contains_key(name));
+    metrics.filter(|name| is_there(name)).collect()
+}
+
 /// How finely a table divides the tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breakdown {

@@ -174,6 +174,7 @@ fn the_table_breaks_down_by_scenario() {
 #[test]
 fn a_table_of_other_tasks_says_that_it_is_empty() {
     let (before, _) = before_and_after();
+    assert_eq!(report::shown_metrics(&before), SOLVE_METRICS);
     let empty = table(&before, &[], &SOLVE_METRICS, Breakdown::Whole);
     assert_eq!(empty, "no task was evaluated both before and after\n");
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use episode::{Evaluation, EvaluationMode};
-use report::{Breakdown, SOLVE_METRICS};
+use report::Breakdown;
 use serde_json::{Map, Value, json};
 use train::Trainer;
 
@@ -46,8 +46,8 @@ impl Outcome {
     pub(super) fn to_text(&self, model: &Path, resume: &str) -> String {
         let mut text = String::new();
         if !self.before.is_empty() {
-            let metrics = &SOLVE_METRICS;
-            text += &report::table(&self.before, &self.after, metrics, Breakdown::Whole);
+            let metrics = report::shown_metrics(&self.before);
+            text += &report::table(&self.before, &self.after, &metrics, Breakdown::Whole);
             text.push('\n');
         }
         let facts = [
