@@ -206,17 +206,8 @@ fn source(tasks: &TaskArgs, config: &RunConfig) -> Result<Source> {
                 _ => OwnTools::default(),
             };
             own.file = data;
-            match &tasks.tools {
-                Some(url) if url.starts_with("http://") || url.starts_with("https://") => {
-                    let url = url.clone();
-                    let server = HttpConfig {
-                        url,
-                        ..HttpConfig::default()
-                    };
-                    own.http.insert("http".to_owned(), server);
-                }
-                Some(file) => own.python = Some(file.into()),
-                None => {}
+            if let Some(tools) = &tasks.tools {
+                offer(&mut own, tools);
             }
             Source::Own(own)
         }
@@ -298,6 +289,19 @@ fn open(source: &Source, config: &RunConfig) -> Result<Opened> {
     })
 }
 
+/// Adds a Python file, or the address of an HTTP environment.
+fn offer(own: &mut OwnTools, tools: &str) {
+    if tools.starts_with("http://") || tools.starts_with("https://") {
+        let server = HttpConfig {
+            url: tools.to_owned(),
+            ..HttpConfig::default()
+        };
+        own.http.insert("http".to_owned(), server);
+    } else {
+        own.python = Some(tools.into());
+    }
+}
+
 fn open_own(own: &OwnTools, config: &RunConfig) -> Result<Opened> {
     if own.file.as_os_str().is_empty() {
         let message = "the suite `own` has no tasks\nhint: set `file`, or give `--data`";
@@ -305,14 +309,28 @@ fn open_own(own: &OwnTools, config: &RunConfig) -> Result<Opened> {
     }
     let mut own = own.clone();
     own.file = paths::resolve(&own.file)?;
+    let python = load_python(&own, config)?;
+    let suite = remote::own::open(&own, python, &variable)?;
+    let traces = suite.traces().to_vec();
+    Ok(Opened::new(Arc::new(suite), traces))
+}
+
+/// Everything that is wrong with a file of one's own tasks beside their tools.
+pub(crate) fn check_own(file: &Path, tools: &str) -> Result<env::own::CheckReport> {
+    let config = RunConfig::default();
+    let mut own = OwnTools::default();
+    offer(&mut own, tools);
+    let python = load_python(&own, &config)?;
+    let toolboxes = remote::own::toolboxes(&own, python, &variable)?;
+    Ok(env::own::check_file(file, &toolboxes)?)
+}
+
+fn load_python(own: &OwnTools, config: &RunConfig) -> Result<Option<PythonTools>> {
     let load = |file: &PathBuf| -> Result<PythonTools> {
         let pool = Pool::new(config.python.clone(), config.sandbox.clone())?;
         Ok(PythonTools::load("python", &paths::resolve(file)?, pool)?)
     };
-    let python = own.python.as_ref().map(load).transpose()?;
-    let suite = remote::own::open(&own, python, &variable)?;
-    let traces = suite.traces().to_vec();
-    Ok(Opened::new(Arc::new(suite), traces))
+    own.python.as_ref().map(load).transpose()
 }
 
 fn traces_of(file: Option<&PathBuf>, suite: &dyn Suite) -> Result<Vec<Trace>> {

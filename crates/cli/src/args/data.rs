@@ -58,8 +58,11 @@ Examples:
   pact data check tasks.jsonl --traces traces.jsonl
   pact data check tasks.jsonl --json")]
 pub(crate) struct DataCheck {
-    /// The tasks, one row a line, in FTRL's format
+    /// The tasks, one row a line, in FTRL's format; with `--tools` your own tasks
     pub(crate) file: PathBuf,
+    /// The tools of your own tasks: a Python file, or the address of an HTTP environment
+    #[arg(long, value_name = "FILE.py|URL", conflicts_with = "traces")]
+    pub(crate) tools: Option<String>,
     /// Traces to replay, one a line
     #[arg(long, value_name = "FILE")]
     pub(crate) traces: Option<PathBuf>,

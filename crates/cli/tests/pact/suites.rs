@@ -84,6 +84,30 @@ fn a_python_file_that_does_not_import_is_refused_with_its_line() {
 }
 
 #[test]
+fn everything_that_is_wrong_with_tasks_of_ones_own_is_listed() {
+    let place = till();
+    let check = "data check tasks.jsonl --tools tools.py";
+    let fine = place.pact(check).done();
+    assert!(fine.ends_with("no problems\n"), "{fine}");
+    let task = place.read("tasks.jsonl");
+    let other = task.replace(
+        "\"id\":\"two\"",
+        "\"id\":\"three\",\"tools\":[\"subtract\"]",
+    );
+    place.write("tasks.jsonl", &format!("{task}{task}{other}"));
+    let outcome = place.pact(check);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stdout);
+    let listed = outcome
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("problem: "));
+    let listed: Vec<&str> = listed.collect();
+    assert_eq!(listed.len(), 2, "{}", outcome.stdout);
+    assert!(listed[0].contains("line 2, field `id`"), "{}", listed[0]);
+    assert!(listed[1].contains("line 3, field `trace`"), "{}", listed[1]);
+}
+
+#[test]
 fn arguments_that_a_suite_does_not_read_are_refused() {
     let place = till();
     let check = |arguments: &str, expected: &str| {

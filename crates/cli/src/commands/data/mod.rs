@@ -8,8 +8,8 @@ use env::ftrl::{CheckReport, FtrlOptions, check_file};
 use env::{Suite, world, write_traces};
 
 use crate::args::{DataCheck, DataCommand, DataMake, MakeWorld};
-use crate::config_file;
 use crate::exit::{Exit, UsageError};
+use crate::{config_file, suites};
 
 pub(crate) fn run(command: &DataCommand) -> Result<Exit> {
     match command {
@@ -51,17 +51,38 @@ fn world_config(arguments: &MakeWorld) -> Result<world::Config, UsageError> {
 }
 
 fn check(arguments: &DataCheck) -> Result<Exit> {
-    let traces = arguments.traces.as_deref();
-    let report = check_file(&arguments.file, traces, FtrlOptions::default())?;
-    let text = match arguments.json {
-        true => serde_json::to_string(&report)? + "\n",
-        false => to_text(&report),
+    let (text, json, problems) = match &arguments.tools {
+        Some(tools) => {
+            let report = suites::check_own(&arguments.file, tools)?;
+            let text = own_to_text(&report);
+            (text, serde_json::to_string(&report)?, report.problems.len())
+        }
+        None => {
+            let traces = arguments.traces.as_deref();
+            let report = check_file(&arguments.file, traces, FtrlOptions::default())?;
+            let text = to_text(&report);
+            (text, serde_json::to_string(&report)?, report.problems.len())
+        }
     };
-    crate::commands::print(&text)?;
-    Ok(match report.problems.is_empty() {
-        true => Exit::Done,
-        false => Exit::Failed,
+    crate::commands::print(&match arguments.json {
+        true => json + "\n",
+        false => text,
+    })?;
+    Ok(match problems {
+        0 => Exit::Done,
+        _ => Exit::Failed,
     })
+}
+
+fn own_to_text(report: &env::own::CheckReport) -> String {
+    let mut text = format!(
+        "{} tasks, {} tools, {} sub-answers, {} traces\n",
+        report.tasks, report.tools, report.goldens, report.traces
+    );
+    for (scenario, tasks) in &report.scenarios {
+        text += &format!("  {scenario}: {tasks}\n");
+    }
+    text + &problems_to_text(&report.problems)
 }
 
 fn to_text(report: &CheckReport) -> String {
@@ -76,10 +97,15 @@ fn to_text(report: &CheckReport) -> String {
         "{} traces replayed, {} of them solve their task\n",
         report.traces, report.solving_traces
     );
-    for problem in &report.problems {
+    text + &problems_to_text(&report.problems)
+}
+
+fn problems_to_text(problems: &[String]) -> String {
+    let mut text = String::new();
+    for problem in problems {
         text += &format!("problem: {problem}\n");
     }
-    text += match report.problems.len() {
+    text += match problems.len() {
         0 => "no problems\n".to_owned(),
         1 => "1 problem\n".to_owned(),
         more => format!("{more} problems\n"),
