@@ -213,6 +213,12 @@ fn a_directory_that_holds_itself_is_no_end_of_the_episode() {
 }
 
 #[test]
+fn nothing_is_no_place_to_search() {
+    let nowhere = r#"{"error": "find: '': No such file or directory"}"#;
+    assert_eq!(open(false).execute("find(path='')"), nowhere);
+}
+
+#[test]
 fn a_long_context_fills_files_and_the_directories_at_the_bottom() {
     let mut instances = open(true);
     let found = instances.execute("cat('a.txt')");

@@ -140,7 +140,10 @@ impl FileSystem {
     pub(super) fn find(&self, path: &Value, name: &Value) -> Result<Value, Exception> {
         let method = if path.is_none() { "rstrip" } else { "strip" };
         let path_text = text_of(path, method)?;
-        let directory = self.directory_at(path_text);
+        let directory = match path_text {
+            "" => None,
+            text => self.directory_at(text),
+        };
         let Some(children) = directory.and_then(|id| self.tree.children_of(id)) else {
             return error(format!("find: '{path}': No such file or directory"));
         };
