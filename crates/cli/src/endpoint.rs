@@ -61,6 +61,17 @@ pub(crate) struct EndpointArgs {
     pub(crate) field: Vec<(String, Value)>,
 }
 
+impl EndpointArgs {
+    /// What of it decides the replies, and is no secret.
+    pub(crate) fn to_json(&self) -> Value {
+        let history = self.history.to_possible_value();
+        serde_json::json!({
+            "history": history.as_ref().map(|name| name.get_name()),
+            "fields": self.field.iter().cloned().collect::<Map<_, _>>(),
+        })
+    }
+}
+
 /// How the model is told what it has said itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum HistoryName {

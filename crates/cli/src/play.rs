@@ -40,19 +40,30 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
     if let Some(concurrency) = subject.concurrency {
         config.rollout.concurrency = concurrency;
     }
+    if let (Some(_), None, Some(_)) = (&subject.model, &subject.endpoint, &subject.tokenizer) {
+        let message = "`--tokenizer` is for a replay or an endpoint\n\
+                       hint: a model's folder has its own";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    // What is wrong with an endpoint, a secret in its address say, is told before anything of it
+    // is written down.
+    let served = match (&subject.model, &subject.endpoint) {
+        (Some(name), Some(url)) => Some(endpoint::open(url, name, &subject.asking)?),
+        _ => None,
+    };
     // A replay without a tokenizer of its own is in the words of pact's.
-    let plainly =
-        subject.endpoint.is_some() || (subject.policy.is_some() && subject.tokenizer.is_none());
+    let plainly = served.is_some() || (subject.policy.is_some() && subject.tokenizer.is_none());
     let opened = suites::open_tasks(tasks, &config, plainly, folder)?;
     let suite = &*opened.suite;
     let mode = match subject.sampled {
         true => EvaluationMode::Sampled,
         false => EvaluationMode::Greedy,
     };
+    let stages = chosen(suite, subject)?;
     let folder = folder.map(|path| EvalFolder::open(path, &asked(subject, &config, samples)));
     let mut game = Game {
         suite,
-        stages: chosen(suite, subject)?,
+        stages,
         samples,
         seed: Seed(config.seed).named("evaluation"),
         folder: folder.transpose()?,
@@ -61,9 +72,8 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
     if mode == EvaluationMode::Greedy {
         limits.temperature = 0.0;
     }
-    let (groups, chat) = match (&subject.model, &subject.endpoint) {
-        (Some(name), Some(url)) => {
-            let endpoint = endpoint::open(url, name, &subject.asking)?;
+    let (groups, chat) = match (&subject.model, served) {
+        (_, Some(endpoint)) => {
             let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
             prompts::check(&chat, &game.tasks(), limits.max_prompt_tokens)?;
             let notice = |text: &str| eprintln!("note: {text}");
@@ -83,7 +93,7 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
             let groups = game.play(&mut player, &policy.chat, &limits)?;
             (groups, policy.chat)
         }
-        (None, _) => {
+        (None, None) => {
             let chat = tokenizer::load_chat(subject.tokenizer.as_deref(), config.chat)?;
             prompts::check(&chat, &game.tasks(), usize::MAX)?;
             let loaded = match &subject.policy {
@@ -243,6 +253,9 @@ fn asked(subject: &Subject, config: &RunConfig, samples: usize) -> Map<String, V
     tell("tools", json!(tasks.tools));
     tell("suites", json!(config.data.eval));
     tell("player", json!(player));
+    tell("tokenizer", json!(subject.tokenizer));
+    tell("model", json!(config.model));
+    tell("endpoint", subject.asking.to_json());
     tell("sampled", json!(subject.sampled));
     tell("samples", json!(samples));
     tell("limit", json!(subject.limit));

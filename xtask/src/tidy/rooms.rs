@@ -36,13 +36,13 @@ pub(super) fn check(architecture: &str, manifests: &Manifests) -> Vec<String> {
 }
 
 /// Sources that open an environment where there must be none: training and evaluation share
-/// `rollout`'s turn loop, and `env` replays its own traces.
+/// `rollout`'s turn loop, `env` replays its own traces, and tests of suites drive them by hand.
 pub(super) fn second_turn_loops(sources: &[Source]) -> Vec<String> {
     let homes = [
         "crates/rollout",
         "crates/env",
-        "crates/bfcl",
-        "crates/remote",
+        "crates/bfcl/tests",
+        "crates/remote/tests",
         "xtask",
     ];
     sources

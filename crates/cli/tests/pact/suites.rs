@@ -130,6 +130,10 @@ fn arguments_that_a_suite_does_not_read_are_refused() {
     check("--suite toolhop --category fre", "did you mean `free`?");
     check("--suite bfcl --category miss-fun", "did you mean");
     check("--suite bfc", "bfcl");
+    let folder =
+        "eval --suite own --data tasks.jsonl --tools tools.py --model model --tokenizer model";
+    let refused = place.pact(folder).refused(2);
+    assert!(refused.contains("`--tokenizer` is for"), "{refused}");
 }
 
 #[test]

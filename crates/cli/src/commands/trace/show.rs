@@ -10,7 +10,7 @@ use crate::{config_file, suites, terminal, tokenizer};
 pub(super) fn run(arguments: &TraceShow) -> Result<Exit> {
     let subject = &arguments.subject;
     let config = config_file::read(subject.config.as_deref(), &subject.set)?;
-    let tasks = suites::open_tasks(subject, &config, false, None)?;
+    let tasks = suites::open_tasks(subject, &config, arguments.tokenizer.is_none(), None)?;
     let traces = load_traces(&arguments.traces, tasks.suite.tasks())?;
     let wanted = &arguments.task;
     let named = traces.iter().find(|trace| trace.task == *wanted);
