@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use episode::{Episode, Evaluation, EvaluationMode};
+use episode::{Credit, Episode, Evaluation, EvaluationMode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -22,6 +22,8 @@ pub struct RunFolder {
 pub struct RecordedEpisode {
     /// The step that sampled it.
     pub step: u64,
+    /// What training made of it; nothing of an evaluation's.
+    pub credit: Credit,
     /// What happened.
     pub episode: Episode,
 }
@@ -91,8 +93,13 @@ impl RunFolder {
     {
         self.parsed(file, "an episode", |line| {
             let StepOfLine { step } = serde_json::from_str(line)?;
+            let credit = serde_json::from_str(line)?;
             let episode = serde_json::from_str(line)?;
-            Ok(RecordedEpisode { step, episode })
+            Ok(RecordedEpisode {
+                step,
+                credit,
+                episode,
+            })
         })
     }
 

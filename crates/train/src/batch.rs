@@ -63,6 +63,8 @@ pub struct Rollouts {
     pub sampled: Vec<f32>,
     /// Each episode's tokens among these, of those that have any.
     pub episodes: Vec<Range<usize>>,
+    /// The place of each of these episodes in its group.
+    pub numbers: Vec<usize>,
     /// Episodes that are not left out, those without a token included.
     pub count: usize,
     /// Whether they are scored under the trace.
@@ -92,6 +94,8 @@ pub struct OffPolicy {
 /// One task's tree with its streams.
 #[derive(Default)]
 pub struct Sample {
+    /// The place of its example among those of the batch.
+    pub example: usize,
     /// All its sequences.
     pub tree: TokenTree,
     /// Tokens of the tree whose log-probabilities are needed, as indices into it.
@@ -152,13 +156,16 @@ impl Batch {
         trace: &config::Trace,
         recipe: &Recipe,
     ) -> Result<Self, TrainError> {
-        let of_example = |example: &Example<'_>| {
+        let of_example = |(place, example): (usize, &Example<'_>)| {
             let sequences = Sequences {
                 chat,
                 example,
                 config: trace,
                 recipe,
-                sample: Sample::default(),
+                sample: Sample {
+                    example: place,
+                    ..Sample::default()
+                },
                 rows: Vec::new(),
             };
             sequences.into_sample().map_err(|source| TrainError::Chat {
@@ -166,7 +173,8 @@ impl Batch {
                 source,
             })
         };
-        let samples: Vec<Sample> = examples.iter().map(of_example).collect::<Result<_, _>>()?;
+        let samples = (examples.iter().enumerate()).map(of_example);
+        let samples: Vec<Sample> = samples.collect::<Result<_, _>>()?;
         Ok(Self::of(samples, *recipe))
     }
 
@@ -372,6 +380,7 @@ impl Sequences<'_> {
                         let end = rollouts.places.len();
                         if last_episode.replace(episode) != Some(episode) {
                             rollouts.episodes.push(end..end);
+                            rollouts.numbers.push(episode);
                         }
                         rollouts.places.push(place);
                         rollouts.advantages.push(advantage);

@@ -2,24 +2,30 @@
 //!
 //! ```text
 //! config.toml         as resolved          metrics.jsonl      one object a step
-//! episodes.jsonl      one training episode a line, with its step
+//! episodes.jsonl      one training episode a line, with its step and its credit
+//! traces.jsonl        how an expert does what was rolled out: a task a line, when first drawn
 //! evaluations.jsonl   one evaluation a line    evaluations/   their episodes
 //! log.jsonl           what the run said        checkpoints/   model folders to resume from
 //! ```
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use episode::{Episode, Evaluation, EvaluationMode, Group};
-use serde::Serialize;
+use episode::{Credit, Episode, Evaluation, EvaluationMode, Group, Message, Trace};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::TrainError;
+use crate::experience::{Experience, Rolled};
 
 /// The folder of one run.
 pub struct RunFolder {
     path: PathBuf,
+    /// Tasks whose traces are written down.
+    traced: HashSet<String>,
 }
 
 /// One line of metrics.jsonl: a number for each name; a name whose number is not known in a
@@ -50,11 +56,24 @@ impl StepRecord {
 #[derive(Serialize)]
 struct EpisodeLine<'a> {
     step: u64,
-    /// Whether it was scored under the prompt alone, where it might have been otherwise.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    anchored: Option<bool>,
+    #[serde(flatten)]
+    credit: Credit,
     #[serde(flatten)]
     episode: &'a Episode,
+}
+
+#[derive(Serialize)]
+struct TraceLine<'a> {
+    /// The step that first drew the task.
+    step: u64,
+    task: &'a str,
+    messages: &'a [Message],
+    trace: &'a Trace,
+}
+
+#[derive(Deserialize)]
+struct TracedTask {
+    task: String,
 }
 
 impl RunFolder {
@@ -62,6 +81,7 @@ impl RunFolder {
     pub fn create(path: &Path, config: &str) -> Result<Self, TrainError> {
         let folder = Self {
             path: path.to_owned(),
+            traced: HashSet::new(),
         };
         let config_file = folder.path.join("config.toml");
         if config_file.exists() {
@@ -82,11 +102,15 @@ impl RunFolder {
     /// The folder of a run that goes on after `step` steps: what it recorded of later ones, and
     /// of the evaluation that comes next, is taken back.
     pub fn reopen(path: &Path, step: u64, evaluated: bool) -> Result<Self, TrainError> {
-        let folder = Self {
+        let mut folder = Self {
             path: path.to_owned(),
+            traced: HashSet::new(),
         };
         folder.keep_lines("metrics.jsonl", |s| s < step)?;
         folder.keep_lines("episodes.jsonl", |s| s < step)?;
+        folder.keep_lines("traces.jsonl", |s| s < step)?;
+        let traced = folder.lines::<TracedTask>("traces.jsonl")?;
+        folder.traced = traced.into_iter().map(|line| line.task).collect();
         folder.keep_lines("evaluations.jsonl", |s| {
             s < step || (evaluated && s == step)
         })?;
@@ -98,24 +122,50 @@ impl RunFolder {
         &self.path
     }
 
-    /// Writes down one training step. `anchored` is each group's.
-    pub(crate) fn record<'a>(
-        &self,
+    /// Writes down one training step. `credits` are `[groups][episodes]`.
+    pub(crate) fn record(
+        &mut self,
         step: u64,
-        groups: impl Iterator<Item = &'a Group>,
-        anchored: &[bool],
+        experience: &Experience,
+        credits: &[Vec<Credit>],
         metrics: &StepRecord,
     ) -> Result<(), TrainError> {
-        let lines = groups.zip(anchored).flat_map(|(group, &anchored)| {
-            let line = move |episode| EpisodeLine {
-                step,
-                anchored: Some(anchored),
-                episode,
-            };
-            group.episodes.iter().map(line)
-        });
+        let lines = experience
+            .groups()
+            .zip(credits)
+            .flat_map(|(group, credits)| {
+                let line = move |(episode, credit): (_, &Credit)| EpisodeLine {
+                    step,
+                    credit: credit.clone(),
+                    episode,
+                };
+                group.episodes.iter().zip(credits).map(line)
+            });
         self.append("episodes.jsonl", lines)?;
+        self.record_traces(step, &experience.rolled)?;
         self.append("metrics.jsonl", std::iter::once(metrics))
+    }
+
+    /// Writes down the traces of tasks that were rolled out for the first time.
+    fn record_traces(&mut self, step: u64, rolled: &[Rolled]) -> Result<(), TrainError> {
+        let mut lines = Vec::new();
+        for one in rolled {
+            let Some(trace) = one.trace.as_ref().filter(|_| one.group.is_some()) else {
+                continue;
+            };
+            if self.traced.insert(one.task.id.clone()) {
+                lines.push(TraceLine {
+                    step,
+                    task: &one.task.id,
+                    messages: &one.task.messages,
+                    trace,
+                });
+            }
+        }
+        match lines.is_empty() {
+            true => Ok(()),
+            false => self.append("traces.jsonl", lines.into_iter()),
+        }
     }
 
     /// Writes down one evaluation with its episodes.
@@ -132,7 +182,7 @@ impl RunFolder {
         let all = groups.iter().flat_map(|group| &group.episodes);
         let line = |episode| EpisodeLine {
             step: evaluation.step,
-            anchored: None,
+            credit: Credit::default(),
             episode,
         };
         self.append(&name, all.map(line))?;
@@ -160,7 +210,12 @@ impl RunFolder {
 
     /// Every evaluation so far.
     pub fn evaluations(&self) -> Result<Vec<Evaluation>, TrainError> {
-        let path = self.path.join("evaluations.jsonl");
+        self.lines("evaluations.jsonl")
+    }
+
+    /// The lines of one file; there are none where it is not there yet.
+    fn lines<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, TrainError> {
+        let path = self.path.join(name);
         if !path.exists() {
             return Ok(Vec::new());
         }
@@ -177,7 +232,7 @@ impl RunFolder {
 
     /// Drops the lines whose `step` is not kept, and a last line that was cut off.
     fn keep_lines(&self, name: &str, keep: impl Fn(u64) -> bool) -> Result<(), TrainError> {
-        #[derive(serde::Deserialize)]
+        #[derive(Deserialize)]
         struct Line {
             step: u64,
         }

@@ -56,6 +56,17 @@ impl Clipped {
     }
 }
 
+/// What the trace in the context makes of one rollout.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rescored {
+    /// The place of its example among those of the batch.
+    pub example: usize,
+    /// Its place in its group.
+    pub episode: usize,
+    /// Log-probability of each sampled token under the trace.
+    pub logprobs: Vec<f32>,
+}
+
 /// What an update did, summed or meant over its batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Update {
@@ -79,6 +90,8 @@ pub struct Update {
     pub answer_logprob: Option<f64>,
     /// How much the trace in the context raises the rollouts' log-probabilities.
     pub lift: TraceLift,
+    /// The rollouts that were scored under a trace.
+    pub rescored: Vec<Rescored>,
     /// Largest distance between a log-probability when sampled and when scored again.
     pub sampler_gap: Option<f64>,
     /// Mean divergence from the reference, in nats a token, as estimated.
@@ -105,6 +118,16 @@ impl Update {
     /// Rollout tokens that were pushed on.
     pub fn sampled_tokens(&self) -> usize {
         self.under_prompt.tokens + self.under_trace.tokens
+    }
+
+    /// Takes over what `batch`, whose first example is the step's number `first`, scored under
+    /// traces.
+    pub fn take_rescored(&mut self, batch: Self, first: usize) {
+        let of_step = |it: Rescored| Rescored {
+            example: first + it.example,
+            ..it
+        };
+        (self.rescored).extend(batch.rescored.into_iter().map(of_step));
     }
 
     /// Adds a later update of the same step: losses and counts add up, all else is the
@@ -167,6 +190,7 @@ struct Tally {
     gap: Option<f64>,
     /// Under the trace, under the prompt, advantage: of rollouts that have both.
     lift: [Vec<f32>; 3],
+    rescored: Vec<Rescored>,
 }
 
 impl Learner {
@@ -190,7 +214,7 @@ impl Learner {
     ) -> Update {
         let tallies = self.gradient(model, batch, fixed);
         let stats = model.step(&mut self.optimizer, &self.gradient, rate);
-        summary(batch, &tallies, stats)
+        summary(batch, tallies, stats)
     }
 
     /// Log-probabilities of every sample's targets under the weights as they are.
@@ -301,16 +325,8 @@ fn evaluate(batch: &Batch, sample: &Sample, scored: Scored<'_>) -> (Stream, Tall
         ..Tally::default()
     };
     if let Some(push) = &batch.recipe.rollouts {
-        for episode in &sample.rollouts.episodes {
-            push_episode(
-                batch,
-                push,
-                sample,
-                episode,
-                scored,
-                &mut stream,
-                &mut tally,
-            );
+        for number in 0..sample.rollouts.episodes.len() {
+            push_episode(batch, push, sample, number, scored, &mut stream, &mut tally);
         }
     }
     match batch.recipe.imitation {
@@ -339,17 +355,19 @@ fn evaluate(batch: &Batch, sample: &Sample, scored: Scored<'_>) -> (Stream, Tall
     (stream, tally)
 }
 
-/// One rollout: its surrogate, its divergence from the reference, its entropy.
+/// One rollout, the `number`-th that has tokens: its surrogate, its divergence from the
+/// reference, its entropy.
 fn push_episode(
     batch: &Batch,
     push: &Push,
     sample: &Sample,
-    episode: &Range<usize>,
+    number: usize,
     scored: Scored<'_>,
     stream: &mut Stream,
     tally: &mut Tally,
 ) {
     let rollouts = &sample.rollouts;
+    let episode = &rollouts.episodes[number];
     let places = &rollouts.places[episode.clone()];
     let sampled = &rollouts.sampled[episode.clone()];
     let now = gather(scored.logprobs, places);
@@ -399,20 +417,19 @@ fn push_episode(
     }
     (entropies.iter()).for_each(|&entropy| tally.entropy.add(f64::from(entropy)));
 
+    let rescored = |logprobs| Rescored {
+        example: sample.example,
+        episode: rollouts.numbers[number],
+        logprobs,
+    };
     if let Some(taught) = taught {
-        extend_lift(
-            &mut tally.lift,
-            &gather(scored.logprobs, taught),
-            &now,
-            &advantages,
-        );
+        let taught = gather(scored.logprobs, taught);
+        extend_lift(&mut tally.lift, &taught, &now, &advantages);
+        tally.rescored.push(rescored(taught));
     } else if rollouts.conditioned {
-        extend_lift(
-            &mut tally.lift,
-            &now,
-            sampled,
-            &rollouts.advantages[episode.clone()],
-        );
+        let credited = &rollouts.advantages[episode.clone()];
+        extend_lift(&mut tally.lift, &now, sampled, credited);
+        tally.rescored.push(rescored(now));
         return;
     }
     let gaps = (now.iter().zip(sampled)).map(|(now, sampled)| f64::from((now - sampled).abs()));
@@ -472,7 +489,11 @@ fn push_trace(
     tally.loss_trace += share * surrogate.loss;
 }
 
-fn summary(batch: &Batch, tallies: &[Tally], stats: StepStats) -> Update {
+fn summary(batch: &Batch, mut tallies: Vec<Tally>, stats: StepStats) -> Update {
+    let rescored = tallies
+        .iter_mut()
+        .flat_map(|it| std::mem::take(&mut it.rescored));
+    let rescored = rescored.collect();
     let mean = |of: fn(&Tally) -> Sum| Sum::mean(tallies.iter().map(of));
     let clipped = |conditioned: bool| {
         let mut sum = Clipped::default();
@@ -499,6 +520,7 @@ fn summary(batch: &Batch, tallies: &[Tally], stats: StepStats) -> Update {
         calls_logprob: mean(|tally| tally.calls),
         answer_logprob: mean(|tally| tally.answers),
         lift: trace_lift(&lift[0], &lift[1], &lift[2]),
+        rescored,
         sampler_gap: tallies
             .iter()
             .filter_map(|tally| tally.gap)

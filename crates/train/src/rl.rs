@@ -13,6 +13,7 @@ use rollout::{Setting, Start};
 
 use crate::batch::{Batch, Example};
 use crate::checkpoint::{Checkpoint, State};
+use crate::credit::credits;
 use crate::experience::{Experience, Gather, Rolled};
 use crate::folder::{RunFolder, StepRecord};
 use crate::judge::Judge;
@@ -135,8 +136,8 @@ impl Trainer {
         metrics::of_update(&update, &mut metrics);
         metrics.set("seconds-rollout", (rolled_out - began).as_secs_f64());
         metrics.set("seconds-learn", (learned - rolled_out).as_secs_f64());
-        self.folder
-            .record(self.step, experience.groups(), &anchored, &metrics)?;
+        let credits = credits(&experience, &anchored, &recipe, &update.rescored);
+        (self.folder).record(self.step, &experience, &credits, &metrics)?;
         let report = StepReport {
             step: self.step,
             warnings: metrics::warnings(&metrics, self.settings.train.sampler_gap_warning),
@@ -188,14 +189,18 @@ impl Trainer {
             .then(|| (batches.iter().map(|batch| learner.score(model, batch))).collect());
         let rate = self.settings.schedule.at(self.step, train.steps);
         let mut sum = Update::default();
-        for _ in 0..train.inner_epochs.max(1) {
+        for number in 0..train.inner_epochs.max(1) {
             let mut epoch = Update::default();
             for (i, batch) in batches.iter().enumerate() {
                 let fixed = Fixed {
                     old: old.as_ref().map(|old| &old[i][..]),
                     reference: reference.as_ref().map(|reference| &reference[i][..]),
                 };
-                epoch.absorb(&learner.update(model, batch, fixed, rate));
+                let update = learner.update(model, batch, fixed, rate);
+                epoch.absorb(&update);
+                if number == 0 {
+                    sum.take_rescored(update, i * size);
+                }
             }
             sum.absorb(&epoch);
             sum.epochs.push([epoch.under_prompt, epoch.under_trace]);

@@ -1,12 +1,13 @@
 //! Whole runs of a tiny model on a few tasks of the tool world.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chat::Chat;
 use env::{Suite, world};
-use episode::{EvaluationMode, Seed, Task};
+use episode::{Author, Credit, Episode, EvaluationMode, Seed, Task};
 use model::{Architecture, Model, init};
 use objective::Algorithm;
 use train::{Checkpoint, Parts, RunFolder, Settings, Source, Trainer};
@@ -157,7 +158,7 @@ fn a_resumed_run_equals_an_unbroken_one() {
     train_to(&mut second, 6);
 
     assert!(whole.model.weights == second.model.weights);
-    for name in ["episodes.jsonl", "metrics.jsonl"] {
+    for name in ["episodes.jsonl", "metrics.jsonl", "traces.jsonl"] {
         assert_eq!(
             read(unbroken.path(), name),
             read(broken.path(), name),
@@ -274,6 +275,73 @@ fn several_updates_on_a_batch_take_the_old_logprobs_from_before_the_first() {
     let single = begin(once.path(), one, 5).step().expect("a step").update;
     assert_eq!(report.update.sampled_tokens(), 3 * single.sampled_tokens());
     assert_eq!(report.update.epochs.len(), 3);
+}
+
+/// A line of `episodes.jsonl`.
+#[derive(serde::Deserialize)]
+struct Line {
+    #[serde(flatten)]
+    credit: Credit,
+    #[serde(flatten)]
+    episode: Episode,
+}
+
+#[test]
+fn the_lift_of_every_recorded_token_is_the_lift_of_the_step() {
+    let recorded = |mini_batches| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut settings = settings(Algorithm::Pact, 2);
+        settings.objective.anchor = 0.0;
+        settings.optimizer.learning_rate = 0.0;
+        settings.train.mini_batches = mini_batches;
+        let mut trainer = begin(folder.path(), settings, 5);
+        let report = trainer.step().expect("a step");
+        trainer.step().expect("a step");
+        let episodes = read(folder.path(), "episodes.jsonl");
+        let traces = read(folder.path(), "traces.jsonl");
+        (report.metrics.get("privilege-gap"), episodes, traces)
+    };
+    let (gap, episodes, traces) = recorded(1);
+    let lines: Vec<Line> = (episodes.lines().take(2 * 4))
+        .map(|line| serde_json::from_str(line).expect("an episode with its credit"))
+        .collect();
+    let mut lifts = Vec::new();
+    for Line { credit, episode } in &lines {
+        assert_eq!(credit.anchored, Some(false));
+        assert_eq!(credit.advantages.len(), episode.turns.len());
+        let segments = episode.segments.iter();
+        let sampled: Vec<f32> = segments
+            .flat_map(|of| {
+                of.runs_of(Author::Policy)
+                    .into_iter()
+                    .map(|run| &of.logprobs[run])
+            })
+            .flatten()
+            .copied()
+            .collect();
+        assert_eq!(credit.under_trace.len(), sampled.len());
+        lifts.extend(
+            credit
+                .under_trace
+                .iter()
+                .zip(sampled)
+                .map(|(z, x)| f64::from(z - x)),
+        );
+    }
+    let mean = lifts.iter().sum::<f64>() / lifts.len() as f64;
+    let gap = gap.expect("rollouts were scored under traces");
+    assert!((mean - gap).abs() < 1e-6, "{mean}, not {gap}");
+    // Five tasks, of which the second step may draw those of the first again.
+    let tasks: Vec<&str> = (traces.lines().map(|line| line.split(r#""task":""#).nth(1)))
+        .map(|rest| rest.expect("a task").split('"').next().expect("an id"))
+        .collect();
+    assert!((2..=4).contains(&tasks.len()));
+    assert_eq!(
+        BTreeSet::from_iter(&tasks).len(),
+        tasks.len(),
+        "each is written once"
+    );
+    assert_eq!(recorded(2).1, episodes, "however the batch is cut");
 }
 
 /// Every algorithm takes two steps on a few tasks, and everything that it writes down is
