@@ -4,6 +4,7 @@
 mod credit;
 mod episode;
 mod evaluation;
+mod run_record;
 mod seed;
 mod status;
 mod task;
@@ -13,6 +14,7 @@ pub use episode::{
     Author, Episode, Group, Observation, ParseFailure, Part, Score, Segment, StopReason, Turn,
 };
 pub use evaluation::{Evaluation, EvaluationMode, TaskResult};
+pub use run_record::{Machine, RunRecord, RunRecordError, Session};
 pub use seed::Seed;
 pub use status::{Phase, Status, Waiting};
 pub use task::{CallFormat, Message, Role, Task, ToolCall, Trace, TraceTurn};

@@ -93,6 +93,21 @@ fn sync_tree(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Makes a folder and those above it, where there is none, for good.
+pub fn create_folder(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+    let missing = folder.ancestors().take_while(|it| !it.exists());
+    let missing: Vec<&Path> = missing.filter(|it| !it.as_os_str().is_empty()).collect();
+    disk.perform(Operation::CreateFolder(folder))?;
+    let mut above = missing.into_iter().map(parent);
+    above.try_for_each(|folder| disk.perform(Operation::SyncFolder(folder)))
+}
+
+/// The folder that something lies in.
+fn parent(path: &Path) -> &Path {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
 /// Replaces a file so that whoever looks, and whatever happens, finds the old one whole or the
 /// new one whole.
 pub fn replace(disk: &dyn Disk, file: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -102,8 +117,7 @@ pub fn replace(disk: &dyn Disk, file: &Path, bytes: &[u8]) -> io::Result<()> {
     disk.perform(Operation::Write(beside, bytes))?;
     disk.perform(Operation::SyncFile(beside))?;
     disk.perform(Operation::Rename(beside, file))?;
-    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
-    disk.perform(Operation::SyncFolder(folder.unwrap_or(Path::new("."))))
+    disk.perform(Operation::SyncFolder(parent(file)))
 }
 
 /// Appends whole records: all of them, or, where the disk refuses, none. A crash can still

@@ -11,7 +11,7 @@ mod lock;
 mod manifest;
 
 pub use digest::{Digester, digest, digest_file};
-pub use disk::{Disk, Operation, RealDisk, append, replace};
+pub use disk::{Disk, Operation, RealDisk, append, create_folder, replace};
 pub use faulty::{Fault, FaultyDisk};
 pub use lock::{Lock, LockError};
 pub use manifest::{Damage, Entry, Manifest};
