@@ -273,6 +273,15 @@ impl State {
                 let count = self.random.random_range(0..=bytes.len());
                 self.perform(&Operation::Append(file, &bytes[..count]), grave)
             }
+            // A folder goes file by file.
+            Operation::Remove(folder) if folder.is_dir() => {
+                for entry in fs::read_dir(folder)? {
+                    if self.random.random() {
+                        self.perform(&Operation::Remove(&entry?.path()), grave)?;
+                    }
+                }
+                Ok(())
+            }
             // All or nothing; a sync that is done is one that the caller does not hear of.
             _ => match self.random.random() {
                 true => self.perform(operation, grave),

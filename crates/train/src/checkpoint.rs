@@ -91,7 +91,10 @@ impl Checkpoint {
             let _ = disk.perform(Operation::Remove(&partial));
             return Err(error);
         }
-        remove_if_there(disk, &path.with_extension(OLD))?;
+        let old = path.with_extension(OLD);
+        if old.exists() {
+            remove(disk, &old)?;
+        }
         Ok(path)
     }
 
@@ -130,9 +133,7 @@ impl Checkpoint {
     /// just now; 0 keeps all. Damaged ones do not count and stay, and so do later ones, which
     /// the run passed over.
     pub fn prune(disk: &dyn Disk, run: &Path, keep: usize, step: u64) -> Result<(), TrainError> {
-        let folder = run.join("checkpoints");
-        let surplus = folder.join(SURPLUS);
-        remove_if_there(disk, &surplus)?;
+        remove_if_there(disk, &run.join("checkpoints").join(SURPLUS))?;
         if keep == 0 {
             return Ok(());
         }
@@ -141,9 +142,7 @@ impl Checkpoint {
             .filter(|checkpoint| checkpoint.state.step <= step)
             .collect();
         for old in &whole[..whole.len().saturating_sub(keep)] {
-            // Renamed first: half a folder would look like a damaged checkpoint.
-            perform(disk, Operation::Rename(&old.path, &surplus), &old.path)?;
-            perform(disk, Operation::Remove(&surplus), &surplus)?;
+            remove(disk, &old.path)?;
         }
         Ok(())
     }
@@ -244,7 +243,9 @@ fn take_place(disk: &dyn Disk, partial: &Path, path: &Path) -> Result<(), TrainE
     if path.exists() {
         let is_whole = Checkpoint::open(path, Manifest::check).is_ok();
         let aside = path.with_extension(if is_whole { OLD } else { DAMAGED });
-        remove_if_there(disk, &aside)?;
+        if aside.exists() {
+            remove(disk, &aside)?;
+        }
         perform(disk, Operation::Rename(path, &aside), path)?;
     }
     perform(disk, Operation::Rename(partial, path), path)
@@ -273,6 +274,17 @@ fn places(run: &Path) -> Result<Vec<PathBuf>, TrainError> {
     }
     places.sort();
     Ok(places.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Removes a checkpoint under a name that is none's, for good: half of its folder would look like
+/// one that is damaged.
+fn remove(disk: &dyn Disk, path: &Path) -> Result<(), TrainError> {
+    let surplus = path.with_file_name(SURPLUS);
+    let folder = path.parent().expect("a checkpoint lies in a folder");
+    remove_if_there(disk, &surplus)?;
+    perform(disk, Operation::Rename(path, &surplus), path)?;
+    perform(disk, Operation::SyncFolder(folder), folder)?;
+    perform(disk, Operation::Remove(&surplus), &surplus)
 }
 
 fn perform(disk: &dyn Disk, operation: Operation<'_>, path: &Path) -> Result<(), TrainError> {

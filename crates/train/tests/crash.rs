@@ -85,8 +85,14 @@ fn parts() -> Parts {
 }
 
 /// Begins a run, or goes on with it where there is one, until its end: an evaluation before and
-/// after, a checkpoint after each step, as the binary does it.
-fn run(disk: Arc<dyn Disk>, path: &Path) -> Result<(), TrainError> {
+/// after, a checkpoint after each step, as the binary does it. `saved` is the last checkpoint
+/// that was said to be written, with its steps and whether they were evaluated: a run that goes
+/// on has it.
+fn run(
+    disk: Arc<dyn Disk>,
+    path: &Path,
+    saved: &mut Option<(u64, bool)>,
+) -> Result<(), TrainError> {
     let record = RunRecord::default();
     let mut evaluated = false;
     let mut trainer = match path.join("config.toml").exists() {
@@ -96,6 +102,13 @@ fn run(disk: Arc<dyn Disk>, path: &Path) -> Result<(), TrainError> {
             let latest = Checkpoint::latest(path)?;
             assert!(latest.damaged.is_empty(), "{:?}", latest.damaged);
             let checkpoint = latest.checkpoint;
+            let found = checkpoint
+                .as_ref()
+                .map(|it| (it.state.step, it.state.evaluated));
+            assert!(
+                found >= *saved,
+                "{saved:?} was saved, and {found:?} is there"
+            );
             let missing = folder.go_on("", &record, checkpoint.as_ref())?;
             assert!(missing.is_empty(), "{missing:?}");
             match checkpoint {
@@ -113,10 +126,12 @@ fn run(disk: Arc<dyn Disk>, path: &Path) -> Result<(), TrainError> {
         if (trainer.step == 0 || trainer.is_done()) && !evaluated {
             // As somebody who stops a run: a checkpoint of the same step before and after.
             trainer.checkpoint(false)?;
+            *saved = Some((trainer.step, false));
             trainer.evaluate(&world.suite, &tasks, EvaluationMode::Greedy)?;
             evaluated = true;
         }
         trainer.checkpoint(evaluated)?;
+        *saved = Some((trainer.step, evaluated));
         if trainer.is_done() {
             return Ok(());
         }
@@ -159,7 +174,7 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
     };
     let (unbroken, grave) = (folder("unbroken"), folder("grave"));
     let disk = Arc::new(FaultyDisk::new(Fault::Broken, u64::MAX, 0, &grave));
-    run(disk.clone(), &unbroken.join("run")).expect("nothing happens to it");
+    run(disk.clone(), &unbroken.join("run"), &mut None).expect("nothing happens to it");
     let operations = disk.operations();
     let expected = files(&unbroken.join("run"));
     assert!(expected[Path::new("episodes.jsonl")].len() > 1000);
@@ -176,15 +191,19 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
             fs::create_dir(&grave).expect("a folder");
             let path = place.path().join("run");
             let disk = Arc::new(FaultyDisk::new(fault, at, seed * operations + at, &grave));
-            let outcome = run(disk.clone(), &path);
+            let mut saved = None;
+            let outcome = run(disk.clone(), &path, &mut saved);
             assert!(disk.has_struck(), "{fault:?} at {at}");
             let error = outcome.err();
             let error = error.map_or("done all the same".to_owned(), |it| it.to_string());
             match path.join("config.toml").exists() {
                 true => resumed += 1,
-                false => begun += 1,
+                false => {
+                    assert_eq!(saved, None, "{fault:?} at {at}: the run is gone");
+                    begun += 1;
+                }
             }
-            let again = run(Arc::new(RealDisk), &path);
+            let again = run(Arc::new(RealDisk), &path, &mut saved);
             if let Err(problem) = again {
                 panic!("{fault:?} at {at}, seed {seed}, {error}: {problem}");
             }
