@@ -19,7 +19,9 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use episode::{Credit, Episode, Evaluation, EvaluationMode, Group, Message, RunRecord, Trace};
+use episode::{
+    Credit, Episode, Evaluation, EvaluationMode, Group, Message, RunRecord, RunRecordError, Trace,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -170,6 +172,11 @@ impl RunFolder {
         };
         match RunRecord::from_json(&text) {
             Ok(record) => Ok(Some(record)),
+            Err(RunRecordError::Json(error)) => Err(TrainError::Folder {
+                path,
+                problem: error.to_string(),
+                hint: "bring it back from a copy; without it, nothing but the config is compared",
+            }),
             Err(source) => Err(TrainError::Record { path, source }),
         }
     }

@@ -184,7 +184,7 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
     println!("{operations} operations, each failing:");
     for fault in Fault::ALL {
         let seeds = if fault == Fault::PowerCut { 3 } else { 1 };
-        let (mut resumed, mut begun) = (0, 0);
+        let (mut resumed, mut begun, mut twice) = (0, 0, 0);
         for (at, seed) in (0..operations).flat_map(|at| (0..seeds).map(move |seed| (at, seed))) {
             let place = tempfile::tempdir_in(place.path()).expect("a folder");
             let grave = place.path().join("grave");
@@ -202,6 +202,12 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
                     assert_eq!(saved, None, "{fault:?} at {at}: the run is gone");
                     begun += 1;
                 }
+            }
+            if seed > 0 {
+                // Once more, while it goes on.
+                let at = (7 * at + seed) % operations;
+                let disk = Arc::new(FaultyDisk::new(fault, at, seed, &grave));
+                twice += usize::from(run(disk, &path, &mut saved).is_err());
             }
             let again = run(Arc::new(RealDisk), &path, &mut saved);
             if let Err(problem) = again {
@@ -223,6 +229,182 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
             }
         }
         let name = format!("{fault:?}");
-        println!("{name:10} {resumed:4} resumed  {begun:4} begun again  all equal");
+        println!(
+            "{name:10} {resumed:4} resumed  {begun:4} begun again  {twice:4} of them struck twice  \
+             all equal"
+        );
     }
+}
+
+/// A run that is done, with all of its checkpoints.
+fn whole_run(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    run(Arc::new(RealDisk), path, &mut None).expect("nothing happens to it");
+    files(path)
+}
+
+fn checkpoint(run: &Path, step: u64) -> PathBuf {
+    run.join(format!("checkpoints/step-{step:06}"))
+}
+
+#[test]
+fn the_newest_whole_checkpoint_is_taken_and_newer_ones_are_named_with_their_damage() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("run");
+    let folder = RunFolder::create(Arc::new(RealDisk), &path, "", &RunRecord::default());
+    let mut parts = parts();
+    parts.settings.train.keep_checkpoints = 0;
+    let mut trainer = Trainer::new(parts, folder.expect("a new folder")).expect("parts that fit");
+    for _ in 0..STEPS {
+        trainer.checkpoint(false).expect("a checkpoint");
+        trainer.step().expect("a step");
+    }
+    let weights = checkpoint(&path, 2).join("model.safetensors");
+    let mut bytes = fs::read(&weights).expect("weights");
+    *bytes.last_mut().expect("some") ^= 1;
+    fs::write(&weights, bytes).expect("a file");
+    let latest = Checkpoint::latest(&path).expect("one is whole");
+    assert_eq!(latest.checkpoint.expect("one is whole").state.step, 1);
+    let damaged: Vec<_> = latest
+        .damaged
+        .iter()
+        .map(|it| (&it.path, &*it.damage))
+        .collect();
+    let problem = "`model.safetensors` has other bytes than were written";
+    assert_eq!(damaged, [(&checkpoint(&path, 2), problem)]);
+
+    // What is damaged does not count among those that are kept, and is left for a person.
+    fs::write(checkpoint(&path, 1).join("state.json"), "{").expect("a file");
+    Checkpoint::prune(&RealDisk, &path, 1, 1).expect("a prune");
+    assert!(checkpoint(&path, 0).exists() && checkpoint(&path, 1).exists());
+    let latest = Checkpoint::latest(&path).expect("one is whole");
+    assert_eq!(latest.checkpoint.expect("one is whole").state.step, 0);
+
+    fs::remove_file(checkpoint(&path, 0).join("manifest.json")).expect("it was there");
+    let error = Checkpoint::latest(&path)
+        .expect_err("none is whole")
+        .to_string();
+    assert!(
+        error.contains("none of its checkpoints is whole"),
+        "{error}"
+    );
+    assert!(
+        error.contains("its manifest cannot be read: No such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_checkpoint_steps_aside_when_its_step_is_done_again() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("run");
+    let before = whole_run(&path);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    // The run's second checkpoint is brought back, its last one hit.
+    let trainer = {
+        fs::remove_dir_all(&path).expect("the run");
+        let folder = RunFolder::create(disk.clone(), &path, "", &RunRecord::default());
+        Trainer::new(parts(), folder.expect("a new folder")).expect("parts that fit")
+    };
+    trainer.checkpoint(false).expect("a checkpoint");
+    drop(trainer);
+    fs::create_dir(checkpoint(&path, 3)).expect("a folder");
+    fs::write(checkpoint(&path, 3).join("state.json"), "half of a").expect("a file");
+    let latest = Checkpoint::latest(&path).expect("one is whole");
+    assert_eq!(latest.damaged[0].path, checkpoint(&path, 3));
+    let mut folder = RunFolder::open(disk, &path).expect("a run");
+    let start = latest.checkpoint.expect("one is whole");
+    folder
+        .go_on("", &RunRecord::default(), Some(&start))
+        .expect("a run that goes on");
+    let mut trainer = Trainer::resume(parts(), folder, &start).expect("a run that goes on");
+    while !trainer.is_done() {
+        trainer.step().expect("a step");
+    }
+    trainer.checkpoint(false).expect("a checkpoint");
+    let aside = checkpoint(&path, 3).with_extension("damaged");
+    assert_eq!(
+        fs::read_to_string(aside.join("state.json")).expect("it is kept"),
+        "half of a"
+    );
+    let weights = Path::new("checkpoints/step-000003/model.safetensors");
+    assert!(files(&path)[weights] == before[weights]);
+}
+
+#[test]
+fn a_checkpoint_of_before_manifests_is_gone_on_from_by_the_steps_of_its_lines() {
+    let place = tempfile::tempdir().expect("a folder");
+    let [whole, old] = ["whole", "old"].map(|name| place.path().join(name));
+    let expected = whole_run(&whole);
+    let mut parts_of_all = parts();
+    parts_of_all.settings.train.keep_checkpoints = 0;
+    let folder = RunFolder::create(Arc::new(RealDisk), &old, "", &RunRecord::default());
+    let mut trainer =
+        Trainer::new(parts_of_all, folder.expect("a new folder")).expect("parts that fit");
+    let world = world();
+    let tasks: Vec<&Task> = world.suite.tasks().iter().take(1).collect();
+    let evaluated = trainer.evaluate(&world.suite, &tasks, EvaluationMode::Greedy);
+    evaluated.expect("an evaluation");
+    trainer.step().expect("a step");
+    trainer.checkpoint(false).expect("a checkpoint");
+    trainer.step().expect("a step");
+    drop(trainer);
+    fs::remove_file(checkpoint(&old, 1).join("manifest.json")).expect("it was there");
+    let state = r#"{"step": 1, "evaluated": false, "tasks": "0123456789abcdef"}"#;
+    fs::write(checkpoint(&old, 1).join("state.json"), state).expect("a file");
+    fs::remove_file(old.join("run.json")).expect("it was there");
+    let mut metrics = fs::read(old.join("metrics.jsonl")).expect("a file");
+    metrics.extend_from_slice(b"{\"step\":");
+    fs::write(old.join("metrics.jsonl"), metrics).expect("a file");
+
+    run(Arc::new(RealDisk), &old, &mut None).expect("a run that goes on");
+    assert!(files(&old) == expected);
+}
+
+#[test]
+fn what_of_a_run_was_not_copied_is_said_and_one_of_a_later_form_is_refused() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("run");
+    whole_run(&path);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    fs::remove_file(path.join("metrics.jsonl")).expect("it was there");
+    let mut folder = RunFolder::open(disk.clone(), &path).expect("a run");
+    let latest = Checkpoint::latest(&path).expect("one is whole").checkpoint;
+    let missing = folder.go_on("", &RunRecord::default(), latest.as_ref());
+    let missing = missing.expect("a run that goes on");
+    assert_eq!(missing.len(), 1);
+    assert!(
+        missing[0].contains("metrics.jsonl` has 0 bytes of the "),
+        "{missing:?}"
+    );
+    drop(folder);
+
+    let refused = |expected: &str| {
+        let error = RunFolder::open(disk.clone(), &path)
+            .err()
+            .expect(expected)
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    fs::write(path.join("run.json"), r#"{"format": 2}"#).expect("a file");
+    refused("this run folder is of format 2, and this pact knows formats up to 1\nhint: ");
+    fs::write(path.join("run.json"), "{").expect("a file");
+    refused("EOF while parsing");
+    fs::remove_dir_all(path.join("checkpoints")).expect("it was there");
+    refused("it has no folder `checkpoints`");
+    fs::remove_file(path.join("config.toml")).expect("it was there");
+    refused("it has no `config.toml`");
+}
+
+#[test]
+fn a_run_that_is_being_written_is_refused_with_its_process() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("run");
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let _folder = RunFolder::create(disk.clone(), &path, "", &RunRecord::default());
+    let error = RunFolder::open(disk, &path)
+        .err()
+        .expect("it is held")
+        .to_string();
+    let process = format!("is held by process {}\nhint: ", std::process::id());
+    assert!(error.contains(&process), "{error}");
 }
