@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use ratatui::text::Line;
 use unicode_width::UnicodeWidthChar;
 
-use crate::frame::Look;
+use crate::frame::{Decode, Look};
 use crate::printable::{printable, printable_line};
 
 /// The most characters of one text that are shown.
@@ -33,7 +33,7 @@ pub(crate) fn heading(step: u64, episode: &Episode) -> String {
 /// Its prompt, where tokens can be told, and its turns.
 pub(crate) fn lines(
     episode: &Episode,
-    decode: Option<&dyn Fn(&[u32]) -> String>,
+    decode: Option<Decode<'_>>,
     width: u16,
     look: Look,
 ) -> Vec<Line<'static>> {

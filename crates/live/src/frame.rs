@@ -14,30 +14,26 @@ use crate::time::span;
 use crate::view::Shown;
 use crate::{Page, RunState, View, episode_lines, panels};
 
+/// The text of tokens.
+pub type Decode<'a> = &'a dyn Fn(&[u32]) -> String;
+
 /// What a frame needs beside the run's folder.
 pub struct Moment<'a> {
     /// Seconds since 1970.
     pub now: f64,
-    /// What is known of the process that runs it.
-    pub process: Process,
-    /// The text of tokens; `None` where the run's tokenizer is not at hand.
-    pub decode: Option<&'a dyn Fn(&[u32]) -> String>,
+    /// Whether the process that runs it is on this machine, and alive.
+    pub is_here: bool,
+    /// `None` where the run's tokenizer is not at hand.
+    pub decode: Option<Decode<'a>>,
     /// Whether there is colour beside weight.
     pub colour: bool,
     /// What can be pressed, and what it does.
     pub keys: &'a [(&'a str, &'a str)],
 }
 
-/// Whether the process that runs a run is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Process {
-    /// It is.
-    Alive,
-    /// It is not.
-    Gone,
-    /// It is on another machine, or nobody can tell.
-    Unknown,
-}
+/// A run whose process is not here, and of which nothing was heard for so many seconds, is shown as
+/// one that may be gone. A run says something every few seconds.
+const SILENT: f64 = 30.0;
 
 /// What parts of a frame look like.
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +178,7 @@ fn times(run: &RunState, moment: &Moment<'_>) -> String {
             false => format!("began {} ago", span(moment.now - began)),
         });
     }
-    let goes_on = status.is_some_and(|it| !is_over(it)) && moment.process != Process::Gone;
+    let goes_on = status.is_some_and(|it| !is_over(it) && !is_silent(it, moment));
     if let Some(seconds) = run.series.seconds_per_step().filter(|_| goes_on) {
         let (done, all) = steps(run);
         parts.push(format!(
@@ -201,11 +197,14 @@ fn progress(run: &RunState, moment: &Moment<'_>) -> String {
         return format!("{step}, no status.json: what it does is not known");
     };
     let heard = format!("heard of {} ago", span(moment.now - status.updated));
-    match (is_over(status), moment.process) {
-        (true, _) => format!("{step}, {}", phase_text(status, None)),
-        (false, Process::Gone) => format!("{step}, its process is gone, {heard}"),
-        (false, _) => format!("{step}, {}, {heard}", phase_text(status, Some(moment.now))),
+    if is_over(status) {
+        return format!("{step}, {}", phase_text(status, None));
     }
+    let phase = match is_silent(status, moment) {
+        true => format!("process {} is gone or elsewhere", status.process),
+        false => phase_text(status, Some(moment.now)),
+    };
+    format!("{step}, {phase}, {heard}")
 }
 
 fn is_over(status: &Status) -> bool {
@@ -213,6 +212,10 @@ fn is_over(status: &Status) -> bool {
         status.phase,
         Phase::Done | Phase::Interrupted | Phase::Failed
     )
+}
+
+fn is_silent(status: &Status, moment: &Moment<'_>) -> bool {
+    !moment.is_here && moment.now - status.updated > SILENT
 }
 
 /// What it is at, and until `now` for how long.

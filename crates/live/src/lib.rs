@@ -14,7 +14,7 @@ mod state;
 mod time;
 mod view;
 
-pub use frame::{Moment, Process, draw};
+pub use frame::{Decode, Moment, draw};
 pub use plain::page;
 pub use state::RunState;
 pub use view::{Page, View};

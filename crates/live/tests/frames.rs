@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use live::{Moment, Page, Process, RunState, View, page};
+use live::{Moment, Page, RunState, View, page};
 use serde_json::{Value, json};
 
 const CONFIG: &str =
@@ -20,7 +20,7 @@ fn decode(tokens: &[u32]) -> String {
 fn moment() -> Moment<'static> {
     Moment {
         now: 1_000_192.0,
-        process: Process::Alive,
+        is_here: true,
         decode: Some(&decode),
         colour: false,
         keys: &KEYS,
@@ -234,11 +234,11 @@ fn a_run_is_followed_and_a_resumed_one_shows_no_step_twice() {
 #[test]
 fn what_a_run_does_is_told_in_words() {
     let folder = run();
-    let told = |status: &Value, process: Process| {
+    let told = |status: &Value, is_here: bool| {
         write(folder.path(), "status.json", &status.to_string());
         let run = RunState::open(folder.path()).unwrap();
         let moment = Moment {
-            process,
+            is_here,
             ..moment()
         };
         let text = page(&run, &mut View::default(), &moment, 140, 24);
@@ -250,27 +250,30 @@ fn what_a_run_does_is_told_in_words() {
     };
     let going = "began 3m 12s ago, about 1m 52s to go\n\
                  step 12 of 40, rollout 43 of 128 for 12 s, heard of 1 s ago\n";
-    assert_eq!(told(&status("rollout"), Process::Alive), going);
-    assert_eq!(told(&status("rollout"), Process::Unknown), going);
+    assert_eq!(told(&status("rollout"), true), going);
+    assert_eq!(told(&status("rollout"), false), going);
+    let mut silent = status("learn");
+    silent["updated"] = 1_000_100.0.into();
+    assert!(told(&silent, true).ends_with("learning 43 of 128 for 12 s, heard of 1m 32s ago\n"));
     assert_eq!(
-        told(&status("learn"), Process::Gone),
-        "began 3m 12s ago\nstep 12 of 40, its process is gone, heard of 1 s ago\n"
+        told(&silent, false),
+        "began 3m 12s ago\nstep 12 of 40, process 77 is gone or elsewhere, heard of 1m 32s ago\n"
     );
     let mut paused = status("paused");
     paused["of"] = 0.into();
-    assert!(told(&paused, Process::Alive).contains("\nstep 12 of 40, paused for 12 s"));
+    assert!(told(&paused, true).contains("\nstep 12 of 40, paused for 12 s"));
     let mut failed = status("failed");
     failed["of"] = 0.into();
     failed["message"] = "the disk is full".into();
     assert_eq!(
-        told(&failed, Process::Gone),
+        told(&failed, false),
         "took 3m 11s\nstep 12 of 40, failed\nthe disk is full"
     );
     let mut slow = status("rollout");
     slow["waiting"] =
         json!({"task": "w-3", "sample": 2, "turn": 4, "on": "the tool `find`", "seconds": 61});
     assert!(
-        told(&slow, Process::Alive).ends_with(
+        told(&slow, true).ends_with(
             "everybody waits for task w-3, sample 2, turn 4: the tool `find` for 1m 01s"
         )
     );
