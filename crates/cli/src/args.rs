@@ -4,6 +4,7 @@
 mod bench;
 mod data;
 mod eval;
+mod export;
 pub(crate) mod study;
 mod trace;
 mod watch;
@@ -20,6 +21,7 @@ pub(crate) use self::data::{
     DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
+pub(crate) use self::export::{Export, ExportForm};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Watch a run while it goes on, or see how it stands, from its folder alone
     Watch(Watch),
+    /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
+    Export(Export),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
@@ -113,6 +117,9 @@ pub(crate) struct Train {
     /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// A line a step, and no view of the run, on a terminal too
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Debug, Args)]

@@ -35,6 +35,8 @@ pub(crate) struct Watching {
     /// `None` where the run's tokenizer is not at hand.
     chat: Option<Chat>,
     keys: Vec<(&'static str, &'static str)>,
+    /// What was asked of the run and is still to come.
+    pub(crate) notice: Option<&'static str>,
     clock: train::Clock,
     /// When the folder was looked at last, by `clock`.
     looked: Duration,
@@ -48,6 +50,7 @@ impl Watching {
             view: View::default(),
             chat: tokenizer::of_run(folder).ok(),
             keys: keys.iter().chain(&KEYS).copied().collect(),
+            notice: None,
             clock: clock::start(),
             looked: Duration::ZERO,
         })
@@ -97,6 +100,7 @@ impl Watching {
             now: clock::since_1970(),
             is_here: self.run.status().is_some_and(|it| is_alive(it.process)),
             decode: decode.as_ref().map(|decode| decode as live::Decode<'_>),
+            notice: self.notice,
             colour: terminal::stdout_has_colour(),
             keys: &self.keys,
         };

@@ -22,7 +22,8 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 /// `name  ▁▂▃▅  0.123`, as wide as `width`.
 pub(crate) fn row(series: &Series, name: &str, width: u16, look: Look) -> Line<'static> {
     let curve = usize::from(width).saturating_sub(NAME + VALUE + 2);
-    let last = series.last(name).map_or_else(String::new, number);
+    let last = series.last(name);
+    let last = last.map_or_else(String::new, |value| amount(name, value));
     let name_shown: String = printable_line(name, NAME).chars().take(NAME).collect();
     Line::from(vec![
         Span::styled(format!("{name_shown:<NAME$} "), look.plain()),
@@ -55,6 +56,16 @@ fn bars(values: &[f64], columns: usize) -> String {
     };
     let drawn: String = means.iter().map(|mean| bar(*mean)).collect();
     format!("{drawn:<columns$}")
+}
+
+/// A metric's value; those that are memory are in bytes.
+fn amount(name: &str, value: f64) -> String {
+    const MIB: f64 = (1 << 20) as f64;
+    match name {
+        "memory-peak" | "cache-peak" if value < 1024.0 * MIB => format!("{:.0} MiB", value / MIB),
+        "memory-peak" | "cache-peak" => format!("{:.2} GiB", value / MIB / 1024.0),
+        _ => number(value),
+    }
 }
 
 /// A number in nine columns.

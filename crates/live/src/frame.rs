@@ -25,6 +25,8 @@ pub struct Moment<'a> {
     pub is_here: bool,
     /// `None` where the run's tokenizer is not at hand.
     pub decode: Option<Decode<'a>>,
+    /// What whoever watches has asked for and is still to come.
+    pub notice: Option<&'a str>,
     /// Whether there is colour beside weight.
     pub colour: bool,
     /// What can be pressed, and what it does.
@@ -132,7 +134,10 @@ fn heading(run: &RunState, moment: &Moment<'_>, width: usize, look: Look) -> Vec
         Span::styled(bar(run, (width / 5).min(30)), look.curve()),
         Span::raw(format!("  {}", progress(run, moment))),
     ]);
-    let (news, style) = news(run, look);
+    let (news, style) = match moment.notice {
+        Some(notice) => (notice.to_owned(), look.title()),
+        None => news(run, look),
+    };
     vec![first, second, Line::styled(format!(" {news}"), style)]
 }
 

@@ -1,6 +1,7 @@
 //! The numbers of a run's steps, by name.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use report::MetricGroup;
 use serde_json::{Map, Value};
@@ -62,13 +63,17 @@ impl Series {
         points.filter(|(_, value)| !value.is_nan()).collect()
     }
 
-    /// Seconds that a step takes: the mean over the last twenty.
+    /// Seconds that a step takes, evaluations and checkpoints between two included: the mean over
+    /// the last twenty.
     pub(crate) fn seconds_per_step(&self) -> Option<f64> {
-        let [rollout, learn] = ["seconds-rollout", "seconds-learn"].map(|name| self.of(name));
-        let sums = rollout.iter().zip(&learn).rev().take(20);
-        let sums: Vec<f64> = sums
-            .map(|(rollout, learn)| rollout + learn)
-            .filter(|sum| !sum.is_nan())
+        let parts = ["rollout", "learn", "evaluation", "checkpoint"];
+        let parts = parts.map(|part| self.of(&format!("seconds-{part}")));
+        let last = (0..self.len()).rev().take(20);
+        let sums: Vec<f64> = last
+            .filter_map(|step| {
+                let known = parts.iter().map(|part| part[step]);
+                known.filter(|seconds| seconds.is_finite()).reduce(Add::add)
+            })
             .collect();
         (!sums.is_empty()).then(|| sums.iter().sum::<f64>() / sums.len() as f64)
     }

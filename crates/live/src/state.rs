@@ -135,10 +135,15 @@ impl RunState {
     fn poll_began(&mut self) {
         #[derive(Deserialize)]
         struct Run {
-            began: Option<f64>,
+            #[serde(default)]
+            sessions: Vec<Session>,
+        }
+        #[derive(Deserialize)]
+        struct Session {
+            began: f64,
         }
         match self.read_json::<Run>("run.json") {
-            Ok(run) => self.began = run.and_then(|it| it.began),
+            Ok(run) => self.began = run.and_then(|it| Some(it.sessions.first()?.began)),
             Err(problem) => self.problem = Some(problem),
         }
     }

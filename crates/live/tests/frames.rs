@@ -22,6 +22,7 @@ fn moment() -> Moment<'static> {
         now: 1_000_192.0,
         is_here: true,
         decode: Some(&decode),
+        notice: None,
         colour: false,
         keys: &KEYS,
     }
@@ -93,7 +94,11 @@ fn write(folder: &Path, name: &str, text: &str) {
 /// A run after twelve steps, in its next rollout.
 fn write_run(folder: &Path) {
     write(folder, "config.toml", CONFIG);
-    write(folder, "run.json", r#"{"format":1,"began":1000000.0}"#);
+    write(
+        folder,
+        "run.json",
+        r#"{"format":1,"sessions":[{"began":1000000.0},{"began":1000100.0}]}"#,
+    );
     write(folder, "status.json", &status("rollout").to_string());
     write(folder, "metrics.jsonl", &lines((0..12).map(step)));
     let evaluations = [("greedy", 0.25), ("sampled", 0.125)];

@@ -56,8 +56,15 @@ const GROUPS: [(MetricGroup, &[&str]); 3] = [
         &[
             "seconds-rollout",
             "seconds-learn",
-            "tree-tokens",
+            "tokens-per-second-rollout",
+            "tokens-per-second-learn",
+            "memory-peak",
+            "cache-peak",
+            "seconds-tools",
+            "seconds-evaluation",
+            "seconds-checkpoint",
             "tokens-shared",
+            "tree-tokens",
         ],
     ),
 ];
@@ -113,7 +120,7 @@ impl MetricGroup {
 }
 
 fn is_of_time(name: &str) -> bool {
-    let beginnings = ["seconds-", "tokens-per-second", "memory"];
+    let beginnings = ["seconds-", "tokens-per-second-", "memory-", "cache-"];
     beginnings.iter().any(|it| name.starts_with(it))
 }
 

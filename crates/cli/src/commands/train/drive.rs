@@ -3,14 +3,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use env::Suite;
 use episode::EvaluationMode;
 use train::{Checkpoint, StepReport, Trainer};
 
+use super::board::Board;
+use super::controls::Controls;
 use crate::config::{Eval, RunConfig};
-use crate::interrupt::Interrupt;
 use crate::scores;
 use crate::suites;
 use crate::terminal::Progress;
@@ -24,8 +26,9 @@ pub(super) struct Drive<'a> {
     evaluated: bool,
     /// The checkpoint that holds the run as it stands.
     saved: Option<PathBuf>,
-    interrupt: &'a Interrupt,
+    controls: &'a Controls,
     progress: Progress,
+    board: Board,
     /// The last step's warnings.
     warned: Vec<&'static str>,
 }
@@ -48,24 +51,32 @@ impl<'a> Drive<'a> {
         config: &RunConfig,
         suite: Option<Arc<dyn Suite>>,
         resumed: Option<Checkpoint>,
-        interrupt: &'a Interrupt,
+        controls: &'a Controls,
+        progress: Progress,
     ) -> Self {
-        let progress = Progress::new(trainer.settings.train.steps, "steps");
+        let board = Board::begin(
+            trainer.folder().path(),
+            trainer.step,
+            trainer.settings.train.tensorboard,
+            progress.speaker(),
+        );
         Self {
             evaluated: resumed.as_ref().is_some_and(|it| it.state.evaluated),
             saved: resumed.map(|it| it.path),
             trainer,
             eval: config.eval,
             suite,
-            interrupt,
+            controls,
             progress,
+            board,
             warned: Vec::new(),
         }
     }
 
     pub(super) fn finish(mut self) -> Result<End> {
         loop {
-            if self.interrupt.is_asked() {
+            self.wait_while_paused()?;
+            if self.controls.is_stopped() {
                 let checkpoint = self.save()?;
                 return Ok(End::Interrupted { checkpoint });
             }
@@ -78,7 +89,8 @@ impl<'a> Drive<'a> {
                 let trainer = Box::new(self.trainer);
                 return Ok(End::Done { model, trainer });
             }
-            if self.trainer.step > 0 && self.is_due(self.trainer.settings.train.checkpoint_every) {
+            let is_due = self.is_due(self.trainer.settings.train.checkpoint_every);
+            if (is_due && self.trainer.step > 0) || self.controls.take_checkpoint() {
                 self.save()?;
             }
             let report = {
@@ -86,10 +98,22 @@ impl<'a> Drive<'a> {
                 self.trainer.step()?
             };
             (self.evaluated, self.saved) = (false, None);
+            self.board.follow();
             let line = step_line(&report, self.trainer.settings.train.steps);
             self.progress.line(&line);
             self.warn(&report.warnings);
         }
+    }
+
+    /// Waits as long as somebody asked for it. A checkpoint is written meanwhile if that is asked for.
+    fn wait_while_paused(&mut self) -> Result<()> {
+        while self.controls.is_paused() {
+            if self.controls.take_checkpoint() {
+                self.save()?;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Says each warning when it begins, not again while it lasts.
@@ -131,9 +155,12 @@ impl<'a> Drive<'a> {
             for (_, mode) in modes.into_iter().filter(|(is_wanted, _)| *is_wanted) {
                 let _span = tracing::info_span!("evaluation", ?mode).entered();
                 let evaluation = self.trainer.evaluate(&**suite, &tasks, mode)?;
-                self.progress.line(&evaluation_line(&evaluation));
+                let line = evaluation_line(&evaluation);
+                tracing::info!("{line}");
+                self.progress.line(&line);
             }
         }
+        self.board.follow();
         self.evaluated = true;
         self.saved = None;
         Ok(())
