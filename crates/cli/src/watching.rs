@@ -20,12 +20,9 @@ pub(crate) const KEYS: [(&str, &str); 4] = [
     ("e", "episode: on a page of its own, and back"),
     (
         "←→",
-        "choose: the episode before, the one after; after the last, always the newest",
+        "choose: the episode before or after; after the last, the newest",
     ),
-    (
-        "↑↓",
-        "scroll: the episode by a line; by ten with page up and page down",
-    ),
+    ("↑↓", "scroll: by a line; by ten with page up and page down"),
     ("?", "help: these keys"),
 ];
 

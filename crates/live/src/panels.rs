@@ -18,6 +18,9 @@ use crate::{RunState, chart::row};
 const WIDE: u16 = 130;
 const HIGH: u16 = 24;
 
+/// Fewer columns than this have room for one mode's evaluations.
+const NARROW: u16 = 50;
+
 /// Columns of what an evaluation says of a scenario, `12.5→100`, and of what the rollouts do.
 const EVALUATED: usize = 11;
 const ROLLED: usize = 6;
@@ -95,8 +98,11 @@ fn draw_success(frame: &mut Frame<'_>, area: Rect, run: &RunState, look: Look) {
         return;
     };
     let modes = [EvaluationMode::Greedy, EvaluationMode::Sampled];
+    // Where it is narrow, names are worth more than a second mode.
+    let shown = if area.width < NARROW { 1 } else { 2 };
     let evaluated: Vec<_> = (modes.into_iter())
         .filter_map(|mode| Some((mode, run.evaluated(mode)?)))
+        .take(shown)
         .collect();
     let tasks = evaluated.iter().flat_map(|(_, (_, last))| &last.tasks);
     let scenarios = tasks.map(|task| task.scenario.as_str());

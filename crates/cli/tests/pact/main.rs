@@ -13,6 +13,7 @@ mod study;
 mod suites;
 mod trace;
 mod training;
+mod watch;
 mod world;
 
 use std::fs;

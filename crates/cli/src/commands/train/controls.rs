@@ -64,7 +64,7 @@ impl Controls {
         }
         match (self.wants_checkpoint(), self.is_paused()) {
             (true, _) => Some("writes a checkpoint after this step"),
-            (false, true) => Some("pauses after this step, until `p`"),
+            (false, true) => Some("held after this step, until `p`"),
             (false, false) => None,
         }
     }
@@ -87,7 +87,7 @@ mod tests {
                 .is_some_and(|it| it.contains("checkpoint"))
         );
         assert!(controls.take_checkpoint() && !controls.take_checkpoint());
-        assert!(controls.notice().is_some_and(|it| it.starts_with("pauses")));
+        assert!(controls.notice().is_some_and(|it| it.starts_with("held")));
         controls.stop();
         assert!(controls.is_stopped() && !controls.is_paused());
         assert!(controls.notice().is_some_and(|it| it.starts_with("stops")));
