@@ -38,10 +38,15 @@ impl Progress {
 
     /// A line that stays, above the bar.
     pub(crate) fn line(&self, text: &str) {
-        if self.is_terminal {
-            self.bar.println(text);
-        } else {
-            eprintln!("{text}");
+        self.speaker()(text);
+    }
+
+    /// What writes such lines from another thread.
+    pub(crate) fn speaker(&self) -> impl Fn(&str) + Send + 'static {
+        let (bar, is_terminal) = (self.bar.clone(), self.is_terminal);
+        move |text| match is_terminal {
+            true => bar.println(text),
+            false => eprintln!("{text}"),
         }
     }
 }

@@ -3,12 +3,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use env::Suite;
-use episode::EvaluationMode;
+use episode::{EvaluationMode, Phase};
 use train::{Checkpoint, StepReport, Trainer};
 
+use super::heartbeat::Heartbeat;
 use crate::config::{Eval, RunConfig};
 use crate::interrupt::Interrupt;
 use crate::scores;
@@ -26,8 +28,15 @@ pub(super) struct Drive<'a> {
     saved: Option<PathBuf>,
     interrupt: &'a Interrupt,
     progress: Progress,
+    heartbeat: Heartbeat,
     /// The last step's warnings.
     warned: Vec<&'static str>,
+}
+
+/// How far a run got.
+enum Ending {
+    Done(PathBuf),
+    Interrupted(PathBuf),
 }
 
 /// Why a run is not under way any more.
@@ -50,7 +59,16 @@ impl<'a> Drive<'a> {
         resumed: Option<Checkpoint>,
         interrupt: &'a Interrupt,
     ) -> Self {
-        let progress = Progress::new(trainer.settings.train.steps, "steps");
+        let train = &trainer.settings.train;
+        let progress = Progress::new(train.steps, "steps");
+        let patience = Some(train.heartbeat_seconds).filter(|seconds| *seconds > 0.0);
+        let heartbeat = Heartbeat::begin(
+            trainer.folder().path(),
+            trainer.activity().clone(),
+            train.steps,
+            patience.map(Duration::from_secs_f64),
+            progress.speaker(),
+        );
         Self {
             evaluated: resumed.as_ref().is_some_and(|it| it.state.evaluated),
             saved: resumed.map(|it| it.path),
@@ -59,24 +77,40 @@ impl<'a> Drive<'a> {
             suite,
             interrupt,
             progress,
+            heartbeat,
             warned: Vec::new(),
         }
     }
 
+    /// Goes on to the end of the run, which its last status tells, whatever it is.
     pub(super) fn finish(mut self) -> Result<End> {
+        let ending = self.go_on();
+        let (phase, message) = match &ending {
+            Ok(Ending::Done(_)) => (Phase::Done, None),
+            Ok(Ending::Interrupted(_)) => (Phase::Interrupted, None),
+            Err(error) => (Phase::Failed, Some(error.to_string())),
+        };
+        self.heartbeat.end(phase, message);
+        Ok(match ending? {
+            Ending::Done(model) => End::Done {
+                model,
+                trainer: Box::new(self.trainer),
+            },
+            Ending::Interrupted(checkpoint) => End::Interrupted { checkpoint },
+        })
+    }
+
+    fn go_on(&mut self) -> Result<Ending> {
         loop {
             if self.interrupt.is_asked() {
-                let checkpoint = self.save()?;
-                return Ok(End::Interrupted { checkpoint });
+                return Ok(Ending::Interrupted(self.save()?));
             }
             self.progress.set(self.trainer.step);
             if self.is_due(self.trainer.settings.train.evaluate_every) && !self.evaluated {
                 self.evaluate()?;
             }
             if self.trainer.is_done() {
-                let model = self.save()?;
-                let trainer = Box::new(self.trainer);
-                return Ok(End::Done { model, trainer });
+                return Ok(Ending::Done(self.save()?));
             }
             if self.trainer.step > 0 && self.is_due(self.trainer.settings.train.checkpoint_every) {
                 self.save()?;
@@ -100,6 +134,8 @@ impl<'a> Drive<'a> {
                 self.progress.line(&format!("warning: {warning}"));
             }
         }
+        self.heartbeat
+            .tell(warnings.last().map(|it| (*it).to_owned()));
         self.warned = warnings.to_vec();
     }
 
@@ -169,7 +205,7 @@ fn step_line(report: &StepReport, steps: u64) -> String {
         }
     }
     if report.metrics.get("skipped") == Some(1.0) {
-        line += "  (skipped: the gradient was not finite)";
+        line += "  (skipped: not finite)";
     }
     line
 }

@@ -1,11 +1,13 @@
 //! `pact train`: a run from its config to its table.
 
 mod drive;
+mod heartbeat;
 mod log;
 mod outcome;
 mod plan;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use env::Suite;
@@ -148,6 +150,7 @@ pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
         chat: policy.chat,
         companions: policy.tokenizer.files,
         clock,
+        memory: Arc::new(engine::peak_memory),
     })
 }
 
