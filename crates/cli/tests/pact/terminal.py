@@ -2,8 +2,8 @@
 
     python3 terminal.py STEP... -- COMMAND...
 
-A STEP is `GLOB=KEYS`: once there is a file of that pattern with something in it, the keys are
-pressed, and the next step is waited for. Prints {"code": exit code, "output": what the terminal was
+A STEP is `GLOB:TEXT=KEYS`: once the text is in a file of that pattern, the keys are pressed, and the
+next step is waited for. Prints {"code": exit code, "output": what the terminal was
 sent, "is_restored": whether the terminal's settings are as they were} as JSON.
 """
 
@@ -21,6 +21,12 @@ cut = sys.argv.index("--")
 steps = [step.rsplit("=", 1) for step in sys.argv[1:cut]]
 command = sys.argv[cut + 1 :]
 
+
+def is_met(condition):
+    pattern, text = condition.split(":")
+    return any(text in open(path).read() for path in glob.glob(pattern))
+
+
 process, terminal = pty.fork()
 if process == 0:
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -30,7 +36,7 @@ if process == 0:
 before = termios.tcgetattr(terminal)
 output = b""
 while True:
-    if steps and any(os.path.getsize(path) for path in glob.glob(steps[0][0])):
+    if steps and is_met(steps[0][0]):
         os.write(terminal, steps.pop(0)[1].encode())
     if not select.select([terminal], [], [], 0.05)[0]:
         continue

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Place, QUICK, pact};
 
 /// What `pact` with these arguments did on a terminal where keys were pressed: each of `steps` is
-/// `GLOB=KEYS`, pressed when there is such a file.
+/// `GLOB:TEXT=KEYS`, pressed when the text is in such a file.
 fn on_a_terminal(place: &Place, steps: &[&str], arguments: &str) -> Value {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pact/terminal.py");
     let mut python = std::process::Command::new("python3");
@@ -41,8 +41,9 @@ fn a_place_with_a_long_run() -> Place {
 fn keys_pause_save_and_stop_a_run_and_the_terminal_is_given_back() {
     let place = a_place_with_a_long_run();
     let steps = [
-        "out/metrics.jsonl=pc",
-        "out/checkpoints/step-*/state.json=s",
+        "out/metrics.jsonl:step=p",
+        "out/status.json:paused=c",
+        "out/checkpoints/step-*/state.json:step=s",
     ];
     let shown = on_a_terminal(&place, &steps, "train run.toml --run out");
     let after = after_the_picture(&shown);
@@ -64,7 +65,7 @@ fn keys_pause_save_and_stop_a_run_and_the_terminal_is_given_back() {
 #[test]
 fn a_second_interrupt_ends_the_run_at_once_and_gives_the_terminal_back_too() {
     let place = a_place_with_a_long_run();
-    let steps = ["out/metrics.jsonl=\x03\x03"];
+    let steps = ["out/metrics.jsonl:step=\x03\x03"];
     let shown = on_a_terminal(&place, &steps, "train run.toml --run out");
     let after = after_the_picture(&shown);
     assert_eq!(shown["code"], json!(130), "{after}");
@@ -83,7 +84,7 @@ fn a_run_that_ends_prints_its_table_below_what_was_there() {
         "{after}"
     );
 
-    let shown = on_a_terminal(&place, &["out/config.toml=?eq"], "watch out");
+    let shown = on_a_terminal(&place, &["out/config.toml:=?eq"], "watch out");
     assert_eq!(after_the_picture(&shown), "\x1b[?25h");
     assert_eq!(shown["code"], json!(0));
 }

@@ -3,6 +3,7 @@
 mod board;
 mod controls;
 mod drive;
+mod heartbeat;
 mod log;
 mod outcome;
 mod plan;
@@ -171,6 +172,7 @@ pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
         chat: policy.chat,
         companions: policy.tokenizer.files,
         clock,
+        memory: Arc::new(engine::peak_memory),
     })
 }
 
