@@ -1,7 +1,7 @@
 //! The one place where pact looks at the clock; everything else is handed this.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A clock that starts now.
 #[expect(clippy::disallowed_methods, reason = "time enters through the binary")]
@@ -10,9 +10,9 @@ pub(crate) fn start() -> train::Clock {
     Arc::new(move || began.elapsed())
 }
 
-/// Seconds since 1970, by the machine's clock.
+/// Seconds since 1970; 0 on a machine that believes to be before.
 #[expect(clippy::disallowed_methods, reason = "time enters through the binary")]
 pub(crate) fn since_1970() -> f64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.map_or(0.0, |time| time.as_secs_f64())
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
 }

@@ -6,6 +6,7 @@ mod episode;
 mod evaluation;
 mod run_record;
 mod seed;
+mod skipped;
 mod status;
 mod task;
 
@@ -16,5 +17,6 @@ pub use episode::{
 pub use evaluation::{Evaluation, EvaluationMode, TaskResult};
 pub use run_record::{Machine, RunRecord, RunRecordError, Session};
 pub use seed::Seed;
+pub use skipped::{Culprit, NotFinite, Refused, Skipped};
 pub use status::{Phase, Status, Waiting};
 pub use task::{CallFormat, Message, Role, Task, ToolCall, Trace, TraceTurn};

@@ -81,6 +81,7 @@ fn parts() -> Parts {
         source: Source::fixed(Arc::new(world.suite), world.traces, false),
         companions: vec![("tokenizer.json".to_owned(), "{}".to_owned())],
         clock: Arc::new(|| Duration::ZERO),
+        memory: Arc::new(|| None),
     }
 }
 

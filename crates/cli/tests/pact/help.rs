@@ -34,10 +34,12 @@ const PAGES: [&str; 27] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 6] = [
+const LATER_PAGES: [&str; 8] = [
     "train",
     "model merge",
     "show",
+    "watch",
+    "export",
     "compare",
     "study",
     "completions",

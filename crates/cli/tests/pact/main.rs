@@ -9,10 +9,12 @@ mod endpoint;
 mod eval;
 mod fetch;
 mod help;
+mod kill;
 mod study;
 mod suites;
 mod trace;
 mod training;
+mod watch;
 mod world;
 
 use std::fs;
