@@ -4,6 +4,7 @@
 mod bench;
 mod data;
 mod eval;
+mod man;
 pub(crate) mod study;
 mod trace;
 
@@ -19,6 +20,7 @@ pub(crate) use self::data::{
     DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
+pub(crate) use self::man::Man;
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
@@ -80,6 +82,8 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual, a page for each command
+    Man(Man),
 }
 
 #[derive(Debug, Args)]

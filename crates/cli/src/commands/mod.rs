@@ -7,6 +7,7 @@ mod config;
 mod data;
 mod doctor;
 mod eval;
+mod man;
 mod model;
 mod rollout;
 mod score;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

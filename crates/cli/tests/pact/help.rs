@@ -34,13 +34,14 @@ const PAGES: [&str; 27] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 6] = [
+const LATER_PAGES: [&str; 7] = [
     "train",
     "model merge",
     "show",
     "compare",
     "study",
     "completions",
+    "man",
 ];
 
 /// Pages whose examples need a server.
