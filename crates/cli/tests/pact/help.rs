@@ -110,11 +110,6 @@ fn the_manual_has_a_page_for_every_command() {
         let name = format!("pact {page}").trim_end().replace(' ', "-");
         let source = place.read(&format!("man1/{name}.1"));
         assert!(source.contains(&format!(".TH {name} 1")), "{source}");
-        assert_eq!(
-            source.contains("Examples:"),
-            !source.contains(".SH SUBCOMMANDS") || page.is_empty(),
-            "{name}"
-        );
     }
     let has_man = place.shell("command -v man").code == Some(0);
     match has_man {
