@@ -4,9 +4,11 @@
 mod bench;
 mod data;
 mod eval;
+mod export;
 mod man;
 pub(crate) mod study;
 mod trace;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -20,11 +22,13 @@ pub(crate) use self::data::{
     DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
+pub(crate) use self::export::{Export, ExportForm};
 pub(crate) use self::man::Man;
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
+pub(crate) use self::watch::Watch;
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -71,6 +75,10 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Show a run, or one of its episodes, as text
     Show(Show),
+    /// Watch a run while it goes on, or see how it stands, from its folder alone
+    Watch(Watch),
+    /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
+    Export(Export),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
@@ -113,6 +121,9 @@ pub(crate) struct Train {
     /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// A line a step, and no view of the run, on a terminal too
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Debug, Args)]

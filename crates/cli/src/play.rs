@@ -8,7 +8,7 @@ use anyhow::Result;
 use chat::Chat;
 use env::{Stage, Suite, load_traces};
 use episode::{Episode, EvaluationMode, Group, Seed, Task, Trace};
-use rollout::{ScriptedPolicy, Setting, Start};
+use rollout::{Activity, ScriptedPolicy, Setting, Start};
 use serde_json::{Map, Value, json};
 
 use crate::args::{Subject, TaskArgs, Traces};
@@ -159,6 +159,7 @@ impl Game<'_> {
             suite: self.suite,
             config: limits,
             clock: &*clock,
+            activity: &Activity::default(),
         };
         let samples = |stage: &Stage| if stage.scored { self.samples } else { 1 };
         let episodes = self

@@ -13,6 +13,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Says nothing: the whole terminal shows something else.
+    pub(crate) fn silent() -> Self {
+        let bar = ProgressBar::hidden();
+        let is_terminal = true;
+        Self { bar, is_terminal }
+    }
+
     /// `what` names the things that are counted.
     pub(crate) fn new(total: u64, what: &'static str) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
@@ -38,10 +45,15 @@ impl Progress {
 
     /// A line that stays, above the bar.
     pub(crate) fn line(&self, text: &str) {
-        if self.is_terminal {
-            self.bar.println(text);
-        } else {
-            eprintln!("{text}");
+        self.speaker()(text);
+    }
+
+    /// What writes such lines from another thread.
+    pub(crate) fn speaker(&self) -> impl Fn(&str) + Send + 'static {
+        let (bar, is_terminal) = (self.bar.clone(), self.is_terminal);
+        move |text| match is_terminal {
+            true => bar.println(text),
+            false => eprintln!("{text}"),
         }
     }
 }

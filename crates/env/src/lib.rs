@@ -42,7 +42,8 @@ pub use error::EnvError;
 pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
 pub use protocol::{Protocol, Stage, UnreadCalls};
-pub use sandbox::{PythonConfig, SandboxConfig};
+pub use sandbox::{Health, HealthCount, PythonConfig, SandboxConfig};
+pub use table::write as write_table;
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use std::borrow::Cow;
@@ -82,6 +83,10 @@ pub trait Suite: Send + Sync {
     /// The rules that its authors set for an episode.
     fn protocol(&self) -> Protocol {
         Protocol::default()
+    }
+    /// How whatever runs its tools has fared since the suite was opened.
+    fn health(&self) -> Health {
+        Health::default()
     }
     /// Whether calls return at once, so that a rollout need not hand them to another thread.
     fn is_instant(&self) -> bool;

@@ -21,6 +21,7 @@ mod credit;
 mod episode;
 mod evaluation;
 mod seed;
+mod skipped;
 mod status;
 mod task;
 
@@ -30,5 +31,6 @@ pub use episode::{
 };
 pub use evaluation::{Evaluation, EvaluationMode, TaskResult};
 pub use seed::Seed;
+pub use skipped::{Culprit, NotFinite, Refused, Skipped};
 pub use status::{Phase, Status, Waiting};
 pub use task::{CallFormat, Message, Role, Task, ToolCall, Trace, TraceTurn};

@@ -50,6 +50,13 @@ pub enum ModelError {
         /// The way out.
         hint: String,
     },
+    /// What the model predicts is no distribution.
+    #[error(
+        "the model has diverged: its logits are not finite\n\
+         hint: its weights are of no use any more; go on from an earlier checkpoint, with a \
+         smaller `optimizer.learning-rate` or `optimizer.grad-clip`"
+    )]
+    Diverged,
     /// A setting has a value that means nothing.
     #[error("`{key}` is {found}, expected {expected}")]
     Setting {

@@ -167,15 +167,16 @@ impl<'m> Generator<'m> {
     }
 
     /// Turns in progress advance by one token, but for those that wait for room; returns those
-    /// that ended, by sequence.
-    pub fn step(&mut self) -> Vec<Sampled> {
+    /// that ended, by sequence. An error where a token has no distribution to be drawn from; no
+    /// later step would fare better.
+    pub fn step(&mut self) -> Result<Vec<Sampled>, ModelError> {
         // On a thread of the pool: from outside, each of the many parallel loops would have to
         // wake it up.
         rayon::scope(|_| {
             self.admit();
             self.catch_up();
-            self.sample();
-            self.ended()
+            self.sample()?;
+            Ok(self.ended())
         })
     }
 
@@ -275,7 +276,7 @@ impl<'m> Generator<'m> {
     }
 
     /// One token of every advancing sequence.
-    fn sample(&mut self) {
+    fn sample(&mut self) -> Result<(), ModelError> {
         self.batch.clear();
         self.list_live();
         for i in 0..self.order.len() {
@@ -303,7 +304,7 @@ impl<'m> Generator<'m> {
             });
         }
         if self.order.is_empty() {
-            return;
+            return Ok(());
         }
         let vocabulary = self.decoder.model.architecture.vocab_size;
         let logits = self.decoder.predict(&mut self.batch, &mut self.cache);
@@ -312,9 +313,13 @@ impl<'m> Generator<'m> {
         (logits.par_chunks_mut(vocabulary), &mut self.choices)
             .into_par_iter()
             .for_each(|(logits, choice)| {
-                (choice.token, choice.logprob) = choose(logits, sampling, choice.drawn);
+                let chosen = choose(logits, sampling, choice.drawn);
+                (choice.token, choice.logprob) = chosen.unwrap_or((0, f32::NAN));
             });
         watch.lap_on_all(Phase::Sampling);
+        if self.choices.iter().any(|choice| choice.logprob.is_nan()) {
+            return Err(ModelError::Diverged);
+        }
         self.settle();
         for (name, choice) in self.order.iter().zip(&self.choices) {
             let state = (self.sequences.get_mut(name)).expect("only sequences are listed");
@@ -322,6 +327,7 @@ impl<'m> Generator<'m> {
             let turn = state.turn.as_mut().expect("only turns advance");
             turn.logprobs.push(choice.logprob);
         }
+        Ok(())
     }
 
     /// The batch's tokens are computed. A block that has become what another one is gives way.

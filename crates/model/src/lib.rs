@@ -54,7 +54,9 @@ pub use generator::{CacheStats, Generator, Sampled};
 pub use instructions::Instructions;
 pub use machine::{measure_bandwidth, measure_gemm};
 pub use model::{Coefficient, Keep, Model};
-pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepStats};
+pub use optimizer::{
+    Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepStats, gradient_norm,
+};
 pub use parameters::{LayerOffsets, Layout, ParameterKind, ParameterSpec, Parameters, init};
 pub use pass::Pass;
 pub use profile::{start_profile, take_profile};

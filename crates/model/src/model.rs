@@ -1,5 +1,7 @@
 //! A decoder: its architecture, its weights, what of them is trained, and the passes over them.
 
+use rayon::prelude::*;
+
 use crate::error::ModelError;
 use crate::weights::Weight;
 use crate::{
@@ -72,6 +74,15 @@ impl Model {
     /// Numbers that are trained, and those of a gradient.
     pub fn trained_len(&self) -> usize {
         self.trained().last().map_or(0, |spec| spec.range().end)
+    }
+
+    /// Whether everything that is trained is a finite number.
+    pub fn is_finite(&self) -> bool {
+        let trained = match &self.adapter {
+            Some(adapter) => Some(&adapter.values[..]),
+            None => self.weights.masters().map(|masters| &masters.data[..]),
+        };
+        trained.is_none_or(|values| values.par_iter().all(|value| value.is_finite()))
     }
 
     /// Lets the optimiser move what is trained; `rate` is the schedule's factor.

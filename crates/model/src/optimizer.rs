@@ -210,7 +210,7 @@ impl Optimizer {
             "parameters and gradient follow the specs"
         );
         let mut watch = Stopwatch::start();
-        let grad_norm = norm(gradient);
+        let grad_norm = gradient_norm(gradient);
         let grad_scale = self.clip(grad_norm);
         let applied = grad_norm.is_finite();
         if applied {
@@ -439,7 +439,7 @@ fn split(mut rest: &mut [f32], ranges: impl Iterator<Item = Range<usize>>) -> Ve
 }
 
 /// The Euclidean norm, in f64, summed in the same order whatever the threads.
-fn norm(gradient: &[f32]) -> f64 {
+pub fn gradient_norm(gradient: &[f32]) -> f64 {
     let sums: Vec<f64> = gradient.par_chunks(PIECE).map(sum_of_squares).collect();
     sums.iter().sum::<f64>().sqrt()
 }

@@ -84,8 +84,13 @@ pub fn rng(seed: u64) -> ChaCha8Rng {
 /// of `logits / temperature`, renormalised over what is kept. The cuts apply one after another,
 /// top-k, top-p, min-p, each to what the last one left. At temperature 0 the token is the
 /// likeliest (the first of equals), no randomness is drawn, and the log-probability is that of
-/// the whole softmax at temperature 1, as training scores it.
-pub fn sample(logits: &mut [f32], sampling: &Sampling, random: &mut impl rand::Rng) -> (u32, f32) {
+/// the whole softmax at temperature 1, as training scores it. `None` where no logit is a finite
+/// maximum: the model has diverged.
+pub fn sample(
+    logits: &mut [f32],
+    sampling: &Sampling,
+    random: &mut impl rand::Rng,
+) -> Option<(u32, f32)> {
     choose(logits, sampling, draw(sampling, random))
 }
 
@@ -98,22 +103,22 @@ pub(crate) fn draw(sampling: &Sampling, random: &mut impl rand::Rng) -> f64 {
 }
 
 /// [`sample`], its randomness drawn before.
-pub(crate) fn choose(logits: &mut [f32], sampling: &Sampling, drawn: f64) -> (u32, f32) {
+pub(crate) fn choose(logits: &mut [f32], sampling: &Sampling, drawn: f64) -> Option<(u32, f32)> {
     if sampling.temperature == 0.0 {
         return greedy(logits);
     }
-    let (weights, total) = softmax_weights(logits, sampling.temperature);
+    let (weights, total) = softmax_weights(logits, sampling.temperature)?;
     if !sampling.truncates() {
         let chosen = invert(weights, drawn * total);
-        return (chosen as u32, log_probability(weights[chosen], total));
+        return Some((chosen as u32, log_probability(weights[chosen], total)));
     }
-    CANDIDATES.with_borrow_mut(|kept| {
+    Some(CANDIDATES.with_borrow_mut(|kept| {
         truncate(weights, total, sampling, kept);
         let total = mass(kept);
         let chosen = walk(kept.iter().map(|kept| kept.weight), drawn * total);
         let Candidate { token, weight } = kept[chosen];
         (token, log_probability(weight, total))
-    })
+    }))
 }
 
 thread_local! {
@@ -132,36 +137,29 @@ fn uniform(random: &mut impl rand::Rng) -> f64 {
     random.random()
 }
 
-fn greedy(logits: &mut [f32]) -> (u32, f32) {
-    let largest = largest(logits);
-    let token = logits.iter().position(|&logit| logit == largest);
-    let (_, total) = softmax_weights(logits, 1.0);
-    (
-        token.expect("the largest is one of them") as u32,
-        log_probability(1.0, total),
-    )
+fn greedy(logits: &mut [f32]) -> Option<(u32, f32)> {
+    let largest = largest(logits)?;
+    let token = logits.iter().position(|&logit| logit == largest)?;
+    let (_, total) = softmax_weights(logits, 1.0)?;
+    Some((token as u32, log_probability(1.0, total)))
 }
 
-fn largest(logits: &[f32]) -> f32 {
+fn largest(logits: &[f32]) -> Option<f32> {
     let largest = numeric::largest(logits);
-    assert!(
-        largest.is_finite(),
-        "logits have no finite maximum ({largest}): the model has diverged"
-    );
-    largest
+    largest.is_finite().then_some(largest)
 }
 
 /// e^((logit - largest) / temperature), in place: the softmax before its division; and their
 /// sum.
-fn softmax_weights(logits: &mut [f32], temperature: f32) -> (&[f32], f64) {
-    let largest = largest(logits);
+fn softmax_weights(logits: &mut [f32], temperature: f32) -> Option<(&[f32], f64)> {
+    let largest = largest(logits)?;
     let inverse = 1.0 / temperature;
     let sums = logits.chunks_mut(BLOCK).map(|block| {
         numeric::exp_scaled(block, largest, inverse);
         block_sum(block)
     });
-    let total = sums.sum();
-    (logits, total)
+    let total: f64 = sums.sum();
+    total.is_finite().then_some((logits, total))
 }
 
 fn log_probability(weight: f32, total: f64) -> f32 {
@@ -305,7 +303,8 @@ mod tests {
         let mut random = rng(1);
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..DRAWS {
-            let (token, _) = sample(&mut logits.to_vec(), &sampling, &mut random);
+            let (token, _) =
+                sample(&mut logits.to_vec(), &sampling, &mut random).expect("finite logits");
             counts[token as usize] += 1.0 / DRAWS as f64;
         }
         counts
@@ -325,7 +324,8 @@ mod tests {
             );
         }
         for seed in 0..20 {
-            let (token, logprob) = sample(&mut logits(), &sampling, &mut rng(seed));
+            let (token, logprob) =
+                sample(&mut logits(), &sampling, &mut rng(seed)).expect("finite logits");
             let probability = expected[token as usize];
             assert!(
                 (f64::from(logprob) - probability.ln()).abs() < 1e-5,
@@ -387,7 +387,8 @@ mod tests {
     fn greedy_takes_the_first_of_the_likeliest_and_reports_the_plain_softmax() {
         let mut random = rng(3);
         let mut row = [0.3_f32, 0.35, 0.35].map(f32::ln);
-        let (token, logprob) = sample(&mut row, &Sampling::GREEDY, &mut random);
+        let (token, logprob) =
+            sample(&mut row, &Sampling::GREEDY, &mut random).expect("finite logits");
         assert_eq!(token, 1);
         assert!((logprob - 0.35_f32.ln()).abs() < 1e-6);
         assert_eq!(random, rng(3), "greedy draws no randomness");
@@ -404,7 +405,8 @@ mod tests {
                 target -= weight;
                 target < 0.0
             });
-            let (token, logprob) = sample(&mut row.clone(), &Sampling::default(), &mut rng(seed));
+            let (token, logprob) = sample(&mut row.clone(), &Sampling::default(), &mut rng(seed))
+                .expect("finite logits");
             assert_eq!(Some(token as usize), expected, "seed {seed}");
             let exact = (weights[token as usize] / total).ln();
             assert!((f64::from(logprob) - exact).abs() < 1e-5);
@@ -419,7 +421,7 @@ mod tests {
             ..Sampling::default()
         };
         let mut weights = row.clone();
-        let (weights, total) = softmax_weights(&mut weights, 1.0);
+        let (weights, total) = softmax_weights(&mut weights, 1.0).expect("finite logits");
         let mut kept = Vec::new();
         truncate(weights, total, &sampling, &mut kept);
         let share = |kept: &[Candidate]| mass(kept) / total;
@@ -439,5 +441,20 @@ mod tests {
         let message = wrong.check().unwrap_err().to_string();
         assert_eq!(message, "`top-p` is 0, expected above 0, at most 1");
         assert!(Sampling::default().check().is_ok() && Sampling::GREEDY.check().is_ok());
+    }
+
+    #[test]
+    fn logits_without_a_finite_maximum_give_no_token() {
+        let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+        let truncated = Sampling {
+            top_k: 2,
+            ..Sampling::default()
+        };
+        for sampling in [Sampling::GREEDY, Sampling::default(), truncated] {
+            for logit in bad {
+                let chosen = sample(&mut [logit; 5], &sampling, &mut rng(1));
+                assert_eq!(chosen, None, "{logit}");
+            }
+        }
     }
 }

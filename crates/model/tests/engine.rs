@@ -251,7 +251,7 @@ fn generate(model: &Model, requests: &[(usize, Vec<u32>)], limit: usize) -> Vec<
     }
     let mut all = Vec::new();
     while all.len() < requests.len() {
-        all.extend(generator.step());
+        all.extend(generator.step().expect("finite logits"));
     }
     all.sort_by_key(|turn| turn.sequence);
     all
@@ -304,7 +304,7 @@ fn a_second_turn_continues_from_the_first_ones_cache() {
     for turn in 0..3_u64 {
         generator.begin(9, &context, 12, turn);
         let ended = loop {
-            let ended = generator.step();
+            let ended = generator.step().expect("finite logits");
             if !ended.is_empty() {
                 break ended;
             }

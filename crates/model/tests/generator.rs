@@ -103,7 +103,7 @@ fn play(
             }
             when > now
         });
-        for sampled in generator.step() {
+        for sampled in generator.step().expect("finite logits") {
             let name = sampled.sequence;
             let (episode, context) = (&episodes[&name], contexts.get_mut(&name));
             let context = context.expect("an episode has a context");
@@ -234,7 +234,7 @@ proptest! {
 fn finish(generator: &mut Generator<'_>, mut turns: usize) -> Vec<Sampled> {
     let mut ended = Vec::new();
     while turns > 0 {
-        let now = generator.step();
+        let now = generator.step().expect("finite logits");
         turns -= now.len();
         ended.extend(now);
     }
@@ -295,7 +295,10 @@ fn a_turn_that_is_dropped_leaves_the_others_as_they_are() {
     let mut both = generator(&model, None);
     both.begin(0, &tokens(70, 0), 30, 0);
     both.begin(1, &tokens(70, 0), 30, 1);
-    assert!(both.step().is_empty(), "one step ends neither");
+    assert!(
+        both.step().expect("finite logits").is_empty(),
+        "one step ends neither"
+    );
     both.release(0);
     assert_eq!(finish(&mut both, 1), expected);
 }

@@ -159,7 +159,7 @@ fn check(folder: &Path) {
     let mut generator = Generator::new(&model, sampling, &[], greedy.len() + 1);
     generator.begin(0, &greedy[..prompt], greedy.len() - prompt, 0);
     let continuation = loop {
-        if let Some(turn) = generator.step().pop() {
+        if let Some(turn) = generator.step().expect("finite logits").pop() {
             break turn.tokens;
         }
     };

@@ -22,6 +22,14 @@ pub enum ReportError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A file that will not be written.
+    #[error("`{}` could not be written: {source}", path.display())]
+    Write {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// A line that is not what its file holds.
     #[error("`{}`, line {line}: {source}, expected {expected}", path.display())]
     Line {

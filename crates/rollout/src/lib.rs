@@ -5,6 +5,7 @@
 //! What an episode becomes depends on its task, its sample and the seed alone, never on
 //! what else is in the batch or how fast a tool is; only a time limit breaks that.
 
+mod activity;
 mod best;
 mod config;
 mod live;
@@ -14,6 +15,7 @@ mod scripted;
 mod tools;
 mod turn_loop;
 
+pub use activity::{Activity, Snapshot, Spent};
 pub use best::{best_trace, ranked_traces};
 pub use config::{Config, ConfigError};
 pub use policy::{Policy, PolicyError, SampledTurn, TurnEnd, TurnRequest};

@@ -8,6 +8,9 @@ use std::thread::Scope;
 use env::Environment;
 use episode::{Observation, Score, StopReason, ToolCall, Turn};
 
+use crate::Activity;
+use crate::activity::On;
+
 /// Something for an environment to do.
 pub(crate) struct Job {
     pub(crate) episode: usize,
@@ -65,33 +68,40 @@ pub(crate) struct Tools {
     finished: Sender<Outcome>,
     outcomes: Receiver<Outcome>,
     running: usize,
+    activity: Activity,
 }
 
 impl Tools {
     /// Executes each job as it is submitted.
-    pub(crate) fn inline() -> Self {
+    pub(crate) fn inline(activity: &Activity) -> Self {
         let (finished, outcomes) = channel();
         Self {
             threads: None,
             finished,
             outcomes,
             running: 0,
+            activity: activity.clone(),
         }
     }
 
     /// Executes jobs on threads that live until this value is dropped.
-    pub(crate) fn threaded<'scope>(scope: &'scope Scope<'scope, '_>, threads: usize) -> Self {
+    pub(crate) fn threaded<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        threads: usize,
+        activity: &Activity,
+    ) -> Self {
         let (submit, jobs) = channel::<Job>();
         let jobs = Arc::new(Mutex::new(jobs));
         let tools = Self {
             threads: Some(submit),
-            ..Self::inline()
+            ..Self::inline(activity)
         };
         for _ in 0..threads {
             let (jobs, finished) = (Arc::clone(&jobs), tools.finished.clone());
+            let activity = activity.clone();
             scope.spawn(move || {
                 while let Some(job) = next(&jobs) {
-                    if finished.send(execute(job)).is_err() {
+                    if finished.send(execute(job, &activity)).is_err() {
                         break;
                     }
                 }
@@ -102,9 +112,10 @@ impl Tools {
 
     pub(crate) fn submit(&mut self, job: Job) {
         self.running += 1;
+        self.activity.waits(job.episode, On::Thread);
         let sent = match &self.threads {
             Some(threads) => threads.send(job).is_ok(),
-            None => self.finished.send(execute(job)).is_ok(),
+            None => self.finished.send(execute(job, &self.activity)).is_ok(),
         };
         assert!(sent, "both ends of the channels live as long as the tools");
     }
@@ -128,30 +139,36 @@ fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
 }
 
 /// Does a job. A panic is caught here, so that it is reported rather than waited for.
-fn execute(job: Job) -> Outcome {
+fn execute(job: Job, activity: &Activity) -> Outcome {
     let Job {
         episode,
         environment,
         act,
     } = job;
-    let mut doing = String::new();
-    let result = catch_unwind(AssertUnwindSafe(|| perform(environment, act, &mut doing)));
+    let mut doing = On::Thread;
+    let mut waits = |on: On| {
+        activity.waits(episode, on.clone());
+        doing = on;
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| perform(environment, act, &mut waits)));
+    // What it did is over, though nobody has looked at its outcome yet.
+    activity.waits(episode, On::Others);
     Outcome {
         episode,
         result: result.map_err(|panic| Panicked {
-            act: doing,
+            act: doing.to_string(),
             message: message(&*panic),
         }),
     }
 }
 
-/// `doing` says what is under way.
-fn perform(mut environment: Box<dyn Environment>, act: Act, doing: &mut String) -> Acted {
+/// `waits` is told what is under way.
+fn perform(mut environment: Box<dyn Environment>, act: Act, waits: &mut dyn FnMut(On)) -> Acted {
     match act {
         Act::Call(calls) => {
             let mut observations = Vec::with_capacity(calls.len());
             for call in &calls {
-                *doing = format!("tool `{}`", call.name);
+                waits(On::Tool(call.name.clone()));
                 observations.push(environment.call(call));
             }
             Acted::Called {
@@ -160,12 +177,12 @@ fn perform(mut environment: Box<dyn Environment>, act: Act, doing: &mut String) 
             }
         }
         Act::Hear(turn) => {
-            *doing = "the user".to_owned();
+            waits(On::User);
             let reply = environment.answer(&turn);
             Acted::Heard { environment, reply }
         }
         Act::Close(stop, turns) => {
-            *doing = "the scoring".to_owned();
+            waits(On::Scoring);
             environment.close(stop, &turns);
             let score = environment.score();
             Acted::Closed { stop, turns, score }

@@ -12,7 +12,7 @@ use episode::{Episode, Group, Score, Seed, StopReason, Task, TraceTurn, Turn};
 use crate::config::Rules;
 use crate::live::{Live, Next, Place};
 use crate::tools::{Act, Acted, Job, Outcome, Tools};
-use crate::{Config, Policy, PolicyError};
+use crate::{Activity, Config, Policy, PolicyError};
 
 /// What stays the same from rollout to rollout.
 #[derive(Clone, Copy)]
@@ -25,6 +25,8 @@ pub struct Setting<'a> {
     pub config: &'a Config,
     /// Time since some fixed moment; read for `max-seconds` alone.
     pub clock: &'a dyn Fn() -> Duration,
+    /// Told what is under way, for whoever watches.
+    pub activity: &'a Activity,
 }
 
 /// What the episodes of one task begin with.
@@ -89,11 +91,13 @@ pub fn run(
     on_episode: &mut dyn FnMut(&Episode),
 ) -> Result<Vec<Group>, RolloutError> {
     let _span = tracing::info_span!("rollout", tasks = starts.len(), samples).entered();
+    setting.activity.expect(starts.len() * samples);
     let episodes = thread::scope(|scope| {
+        let activity = setting.activity;
         let tools = if setting.suite.is_instant() {
-            Tools::inline()
+            Tools::inline(activity)
         } else {
-            Tools::threaded(scope, setting.config.tool_threads.max(1))
+            Tools::threaded(scope, setting.config.tool_threads.max(1), activity)
         };
         let turn_loop = TurnLoop {
             policy,
@@ -195,6 +199,7 @@ impl TurnLoop<'_> {
             let live = Live::new(start, prompt.clone(), messages.to_vec(), place);
             let calls = live.hint_calls();
             self.live.insert(number, live);
+            (self.setting.activity).begin(number, &task.id, number % self.samples);
             let environment = self.setting.suite.open(task);
             if start.hint.is_empty() {
                 self.ask(number, environment)?;
@@ -228,6 +233,7 @@ impl TurnLoop<'_> {
         let now = (self.setting.clock)();
         match live(&mut self.live, number).next_turn(environment, &self.rules, now) {
             Ok(request) => {
+                self.setting.activity.asks(number, request.turn);
                 self.policy.begin(&request)?;
                 self.decoding += 1;
             }
@@ -335,6 +341,7 @@ impl TurnLoop<'_> {
         let live = self.live.remove(&number).expect("only a live episode ends");
         let episode = live.finish(stop, turns, score);
         (self.on_episode)(&episode);
+        self.setting.activity.end(number);
         self.ended.insert(number, episode);
     }
 }

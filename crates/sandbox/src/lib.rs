@@ -7,6 +7,7 @@ mod channel;
 mod config;
 mod error;
 mod folder;
+mod health;
 mod interpreter;
 mod landlock;
 mod layers;
@@ -18,6 +19,7 @@ mod session;
 
 pub use config::{Isolation, PythonConfig, SandboxConfig};
 pub use error::SandboxError;
+pub use health::{Health, HealthCount};
 pub use layers::{Layer, Report, doctor};
 pub use pool::{Pool, PythonTool, call_error, is_day};
 pub use session::{Failure, FunctionInfo, Session};

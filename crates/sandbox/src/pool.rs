@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use crate::folder::Folder;
+use crate::health::{Health, HealthCount};
 use crate::interpreter::Interpreter;
 use crate::landlock::Readable;
 use crate::layers::{self, Layer};
@@ -38,6 +39,7 @@ struct Shared {
     states: Mutex<Vec<(String, Value)>>,
     open_sessions: AtomicUsize,
     sessions: AtomicUsize,
+    health: Arc<HealthCount>,
     _directory: TempDir,
 }
 
@@ -112,6 +114,7 @@ impl Pool {
             states: Mutex::default(),
             open_sessions: AtomicUsize::new(0),
             sessions: AtomicUsize::new(0),
+            health: Arc::default(),
             _directory: directory,
         };
         let memory = python.memory_mib;
@@ -137,6 +140,11 @@ impl Pool {
     /// What stands between the tools and this machine.
     pub fn layers(&self) -> &[Layer] {
         &self.0.layers
+    }
+
+    /// How its processes have fared so far.
+    pub fn health(&self) -> Health {
+        self.0.health.get()
     }
 
     /// The folder of the tools' folders.
@@ -210,6 +218,10 @@ impl Pool {
     /// A process for one episode; an error where `sandbox.sessions` are open, or the machine has
     /// no more processes.
     pub fn session(&self) -> Result<Session, SandboxError> {
+        self.0.health.asked(self.open_session())
+    }
+
+    fn open_session(&self) -> Result<Session, SandboxError> {
         let shared = &self.0;
         let most = shared.setup.sandbox.sessions;
         let seat = Seat(Arc::clone(shared));
@@ -231,7 +243,7 @@ impl Pool {
             process,
             folder,
             shared.call_limit,
-            Arc::new(seat),
+            (Arc::new(seat), Arc::clone(&shared.health)),
         ))
     }
 }
@@ -271,6 +283,10 @@ impl Shared {
             idle.pop().expect("it waited for one")
         };
         let replied = self.ask_in(&self.slots[place], request, limit);
+        let replied = self.health.asked(replied);
+        if let Ok(Err(Failure::TimedOut { .. })) = replied {
+            self.health.timed_out();
+        }
         self.idle.lock().expect(UNBROKEN).push(place);
         self.returned.notify_one();
         replied.unwrap_or_else(|how| Err(Failure::Ended { how }))
@@ -333,6 +349,9 @@ impl Shared {
             && !nursery.lock().expect(UNBROKEN).is_broken
         {
             return Ok(Arc::clone(nursery));
+        }
+        if place.is_some() {
+            self.health.restarted();
         }
         let mut nursery = Nursery::start(&self.setup)?;
         for (name, value) in &*self.states.lock().expect(UNBROKEN) {

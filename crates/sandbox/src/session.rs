@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::folder::Folder;
+use crate::health::HealthCount;
 use crate::pool::Seat;
 use crate::process::{Process, Reply};
 
@@ -21,6 +22,7 @@ pub struct Session {
     process: Process,
     folder: Folder,
     call_limit: Duration,
+    health: Arc<HealthCount>,
     _seat: Arc<Seat>,
 }
 
@@ -81,12 +83,13 @@ impl Session {
         process: Process,
         folder: Folder,
         call_limit: Duration,
-        seat: Arc<Seat>,
+        (seat, health): (Arc<Seat>, Arc<HealthCount>),
     ) -> Self {
         Self {
             process,
             folder,
             call_limit,
+            health,
             _seat: seat,
         }
     }
@@ -148,7 +151,11 @@ impl Session {
     }
 
     fn ask(&mut self, request: &Value, limit: Duration) -> Result<Reply, Failure> {
-        self.process.ask(request, limit, &self.folder)
+        let replied = self.process.ask(request, limit, &self.folder);
+        if let Err(Failure::TimedOut { .. }) = replied {
+            self.health.timed_out();
+        }
+        replied
     }
 }
 

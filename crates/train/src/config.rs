@@ -22,6 +22,15 @@ pub struct Config {
     /// Warn of a step in which the sampler and the trainer differ by more than this many nats
     /// about a token.
     pub sampler_gap_warning: f64,
+    /// Stop a run whose sampler and trainer differ by more than this many nats about a token; 0
+    /// never does. At 1, a token is e times as probable to one as to the other, which rounding
+    /// does not explain in any precision.
+    pub sampler_gap_limit: f64,
+    /// Steps in a row that may be skipped for a loss or a gradient that is not finite, before
+    /// the run stops; 0 never does.
+    pub max_skipped: u64,
+    /// Seconds without any progress after which the run says what it waits for; 0 never does.
+    pub heartbeat_seconds: f64,
     /// Keep only each layer's input for the backward pass: a third more arithmetic for about
     /// a tenth of the memory.
     pub activation_checkpointing: bool,
@@ -31,6 +40,9 @@ pub struct Config {
     pub checkpoint_every: u64,
     /// Checkpoints that are kept, the newest first; 0 keeps all.
     pub keep_checkpoints: usize,
+    /// Whether the run's numbers are written as TensorBoard's event files too, in `tensorboard` of
+    /// the run's folder.
+    pub tensorboard: bool,
 }
 
 impl Default for Config {
@@ -42,10 +54,14 @@ impl Default for Config {
             inner_epochs: 1,
             worked_examples: 0.0,
             sampler_gap_warning: 0.01,
+            sampler_gap_limit: 1.0,
+            max_skipped: 5,
+            heartbeat_seconds: 60.0,
             activation_checkpointing: false,
             evaluate_every: 0,
             checkpoint_every: 50,
             keep_checkpoints: 2,
+            tensorboard: true,
         }
     }
 }

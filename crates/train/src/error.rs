@@ -13,6 +13,64 @@ pub enum TrainError {
         /// What was wrong.
         source: chat::ChatError,
     },
+    /// Too many steps in a row were skipped.
+    #[error(
+        "{count} steps in a row were skipped, the last of them step {step}: {what} not finite\n\
+         hint: the last checkpoint is whole; `pact show {} --skipped {step}` shows what the step \
+         was to learn from. Go on from it with a smaller `optimizer.learning-rate` or \
+         `optimizer.grad-clip`, or with `engine.weights = \"f32\"`; `train.max-skipped` is how \
+         many are borne", run.display()
+    )]
+    Skipped {
+        /// The run's folder.
+        run: PathBuf,
+        /// How many.
+        count: u64,
+        /// The last, counted from 0.
+        step: u64,
+        /// What was not finite, as the subject of the sentence.
+        what: &'static str,
+    },
+    /// What samples and what is trained are not the same policy.
+    #[error(
+        "step {step}: sampler and trainer differ by {gap:.3} nats about a token, more than \
+         `train.sampler-gap-limit` = {limit}: what is trained on was not sampled from what is \
+         trained, so every ratio and every advantage is off\n\
+         hint: set `rollout.top-p`, `rollout.top-k` and `rollout.min-p` to what leaves nothing \
+         out (1, 0, 0), or raise the limit (0 sets none) where they are meant"
+    )]
+    SamplerGap {
+        /// The step, counted from 0.
+        step: u64,
+        /// The largest distance of its tokens, in nats.
+        gap: f64,
+        /// What was allowed.
+        limit: f64,
+    },
+    /// What is trained holds numbers that are none.
+    #[error(
+        "after {step} steps the weights are not finite, so no checkpoint is written\n\
+         hint: go on from the last one with a smaller `optimizer.learning-rate`"
+    )]
+    NotFinite {
+        /// Steps done.
+        step: u64,
+    },
+    /// Tools that could not run, for no fault of the agent's.
+    #[error(
+        "{unserved} of {asked} tool calls and sessions got no process or server, so what became \
+         of these episodes says nothing of the agent, and they are not trained on: {cause}\n\
+         hint: `pact doctor` says what this machine allows tools; the last checkpoint is whole, \
+         and `--resume` goes on from it"
+    )]
+    Tools {
+        /// Those that got none.
+        unserved: usize,
+        /// All.
+        asked: usize,
+        /// Why the last one got none.
+        cause: String,
+    },
     /// A rollout that could not go on.
     #[error(transparent)]
     Rollout(#[from] rollout::RolloutError),

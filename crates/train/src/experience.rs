@@ -1,6 +1,6 @@
 //! What a step has to learn from: tasks, what was rolled out of them, and what that is worth.
 
-use env::Suite;
+use env::{Health, Suite};
 use episode::{Episode, Group, Seed, Task, Trace, TraceTurn};
 use objective::{Estimator, HintOdds, Outcome, Push, hint_chunks};
 use rand::RngExt;
@@ -30,9 +30,33 @@ pub(crate) struct Experience {
     pub(crate) rounds: usize,
     /// Groups that were rolled out and left out.
     pub(crate) dropped: usize,
+    /// Tokens that were sampled, those of groups left out included.
+    pub(crate) sampled_tokens: usize,
+    /// What rolling out took and met with.
+    pub(crate) cost: RolloutCost,
 }
 
-type RollOut<'a> = dyn Fn(&dyn Suite, &[Start<'_>], Seed) -> Result<Vec<Group>, TrainError> + 'a;
+/// What rolling out took and met with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RolloutCost {
+    /// How the suite's tools fared.
+    pub(crate) tools: Health,
+    /// The most bytes of keys and values that were held at once.
+    pub(crate) cache_peak: usize,
+    /// Tokens that were computed again after their keys and values had been given up.
+    pub(crate) recomputed: usize,
+}
+
+impl RolloutCost {
+    fn absorb(&mut self, other: Self) {
+        self.tools.absorb(other.tools);
+        self.cache_peak = self.cache_peak.max(other.cache_peak);
+        self.recomputed += other.recomputed;
+    }
+}
+
+type RollOut<'a> =
+    dyn Fn(&dyn Suite, &[Start<'_>], Seed) -> Result<(Vec<Group>, RolloutCost), TrainError> + 'a;
 
 /// How tasks are drawn and rolled out.
 pub(crate) struct Gather<'a> {
@@ -60,6 +84,8 @@ impl Experience {
             rolled: drawn.tasks.into_iter().map(alone).collect(),
             rounds: 0,
             dropped: 0,
+            sampled_tokens: 0,
+            cost: RolloutCost::default(),
         }
     }
 
@@ -69,7 +95,8 @@ impl Experience {
     pub(crate) fn gather(gather: &Gather<'_>, push: &Push, seed: Seed) -> Result<Self, TrainError> {
         let (mut rolled, mut flat) = (Vec::new(), Vec::new());
         let mut count = usize::MAX;
-        let mut rounds = 0;
+        let (mut rounds, mut sampled_tokens) = (0, 0);
+        let mut cost = RolloutCost::default();
         while rounds < push.rounds && rolled.len() < count {
             let seed = match rounds {
                 0 => seed,
@@ -77,7 +104,11 @@ impl Experience {
             };
             let drawn = (gather.draw)(rounds);
             count = drawn.tasks.len();
-            for one in gather.round(drawn, push, seed)? {
+            let (round, cost_of_round) = gather.round(drawn, push, seed)?;
+            cost.absorb(cost_of_round);
+            for one in round {
+                let episodes = one.group.iter().flat_map(|group| &group.episodes);
+                sampled_tokens += episodes.map(Episode::sampled_tokens).sum::<usize>();
                 let teaches = push.rounds == 1 || one.group.as_ref().is_some_and(has_signal);
                 match teaches && rolled.len() < count {
                     true => rolled.push(one),
@@ -93,6 +124,8 @@ impl Experience {
             rolled,
             rounds,
             dropped,
+            sampled_tokens,
+            cost,
         })
     }
 
@@ -135,7 +168,12 @@ impl Experience {
 }
 
 impl Gather<'_> {
-    fn round(&self, drawn: Drawn, push: &Push, seed: Seed) -> Result<Vec<Rolled>, TrainError> {
+    fn round(
+        &self,
+        drawn: Drawn,
+        push: &Push,
+        seed: Seed,
+    ) -> Result<(Vec<Rolled>, RolloutCost), TrainError> {
         let suite = &*drawn.suite;
         let hints = hints(&drawn.tasks, push.hint, seed);
         let starts: Vec<Start<'_>> = (drawn.tasks.iter().zip(&hints))
@@ -144,7 +182,7 @@ impl Gather<'_> {
                 hint: first_turns(trace.as_ref(), turns),
             })
             .collect();
-        let groups = (self.roll_out)(suite, &starts, seed)?;
+        let (groups, cost) = (self.roll_out)(suite, &starts, seed)?;
         let judged =
             |(((task, trace), mut group), hint_turns): (((Task, Option<Trace>), Group), usize)| {
                 for episode in &mut group.episodes {
@@ -162,7 +200,7 @@ impl Gather<'_> {
                 }
             };
         let all = drawn.tasks.into_iter().zip(groups).zip(hints);
-        Ok(all.map(judged).collect())
+        Ok((all.map(judged).collect(), cost))
     }
 }
 

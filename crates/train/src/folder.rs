@@ -5,6 +5,7 @@
 //! episodes.jsonl      one training episode a line, with its step and its credit
 //! traces.jsonl        how an expert does what was rolled out: a task a line, when first drawn
 //! evaluations.jsonl   one evaluation a line    evaluations/   their episodes
+//! skipped/            steps whose loss or gradient was not finite, each with its episodes
 //! log.jsonl           what the run said        checkpoints/   model folders to resume from
 //! ```
 
@@ -13,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use episode::{Credit, Episode, Evaluation, EvaluationMode, Group, Message, Trace};
+use episode::{Credit, Episode, Evaluation, EvaluationMode, Group, Message, Skipped, Trace};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,9 +41,9 @@ impl StepRecord {
         Self(Map::from_iter([("step".to_owned(), step.into())]))
     }
 
-    /// Adds a metric if its value is known.
+    /// Adds a metric if its value is known, and is a number that JSON can say.
     pub fn set(&mut self, name: &str, value: impl Into<Option<f64>>) {
-        if let Some(value) = value.into() {
+        if let Some(value) = value.into().filter(|value| value.is_finite()) {
             self.0.insert(name.to_owned(), value.into());
         }
     }
@@ -75,6 +76,26 @@ struct TraceLine<'a> {
 struct TracedTask {
     task: String,
 }
+
+/// A step's lines of episodes.jsonl.
+fn episode_lines<'a>(
+    step: u64,
+    experience: &'a Experience,
+    credits: &'a [Vec<Credit>],
+) -> impl Iterator<Item = EpisodeLine<'a>> {
+    let groups = experience.groups().zip(credits);
+    groups.flat_map(move |(group, credits)| {
+        let line = move |(episode, credit): (_, &Credit)| EpisodeLine {
+            step,
+            credit: credit.clone(),
+            episode,
+        };
+        group.episodes.iter().zip(credits).map(line)
+    })
+}
+
+/// The folder of skipped steps.
+const SKIPPED: &str = "skipped";
 
 impl RunFolder {
     /// A new run's folder; it must not hold a run already. Writes config.toml.
@@ -130,20 +151,39 @@ impl RunFolder {
         credits: &[Vec<Credit>],
         metrics: &StepRecord,
     ) -> Result<(), TrainError> {
-        let lines = experience
-            .groups()
-            .zip(credits)
-            .flat_map(|(group, credits)| {
-                let line = move |(episode, credit): (_, &Credit)| EpisodeLine {
-                    step,
-                    credit: credit.clone(),
-                    episode,
-                };
-                group.episodes.iter().zip(credits).map(line)
-            });
-        self.append("episodes.jsonl", lines)?;
+        self.append("episodes.jsonl", episode_lines(step, experience, credits))?;
         self.record_traces(step, &experience.rolled)?;
         self.append("metrics.jsonl", std::iter::once(metrics))
+    }
+
+    /// Writes down why a step was skipped, with its episodes.
+    pub(crate) fn record_skipped(
+        &self,
+        skipped: &Skipped,
+        experience: &Experience,
+        credits: &[Vec<Credit>],
+    ) -> Result<(), TrainError> {
+        let folder = self.path.join(SKIPPED);
+        fs::create_dir_all(&folder).map_err(|error| TrainError::file(&folder, error))?;
+        let name = format!("{SKIPPED}/step-{:06}.jsonl", skipped.step);
+        let path = self.path.join(&name);
+        if path.exists() {
+            fs::remove_file(&path).map_err(|error| TrainError::file(&path, error))?;
+        }
+        self.append(&name, std::iter::once(skipped))?;
+        self.append(&name, episode_lines(skipped.step, experience, credits))
+    }
+
+    /// How many of the last steps were skipped.
+    pub(crate) fn skipped_in_a_row(&self) -> Result<u64, TrainError> {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(default)]
+            skipped: f64,
+        }
+        let lines = self.lines::<Line>("metrics.jsonl")?;
+        let last = lines.iter().rev().take_while(|line| line.skipped > 0.0);
+        Ok(last.count() as u64)
     }
 
     /// Writes down the traces of tasks that were rolled out for the first time.

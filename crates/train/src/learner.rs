@@ -3,12 +3,16 @@
 
 use std::ops::Range;
 
-use model::{Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, StepStats, TokenTree};
+use episode::NotFinite;
+use model::{
+    Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, TokenTree, gradient_norm,
+};
 use objective::{
     Context, Correction, Imitation, PolicyLoss, Push, RatioOld, Stream, Target, TokenWeight,
     TraceLift, component_weights, distillation_advantages, importance_weights, kl_penalty,
     policy_loss, reweighted_nll, trace_lift,
 };
+use rollout::Activity;
 
 use crate::batch::{Batch, Sample};
 
@@ -20,6 +24,8 @@ pub(crate) const FOREST: usize = 2048;
 pub struct Learner {
     /// With its moments.
     pub optimizer: Optimizer,
+    /// Told of each forest whose gradient is computed.
+    pub activity: Activity,
     keep: Keep,
     buffers: Buffers,
     gradient: Vec<f32>,
@@ -67,6 +73,18 @@ pub struct Rescored {
     pub logprobs: Vec<f32>,
 }
 
+/// Why an update was not made: something of it was not finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The earliest, in the order in which they are computed.
+    pub what: NotFinite,
+    /// Norm of the gradient.
+    pub grad_norm: f64,
+    /// Whose loss was not finite: the place of an example among those of the batch, and of an
+    /// episode in its group, or `None` for the trace.
+    pub losses: Vec<(usize, Option<usize>)>,
+}
+
 /// What an update did, summed or meant over its batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Update {
@@ -110,8 +128,8 @@ pub struct Update {
     pub unshared_tokens: usize,
     /// Norm of the gradient before clipping.
     pub grad_norm: f64,
-    /// False when a gradient was not finite; that step was skipped.
-    pub applied: bool,
+    /// Why it left the weights as they were; of several updates, all that did.
+    pub refused: Vec<Refusal>,
 }
 
 impl Update {
@@ -120,14 +138,16 @@ impl Update {
         self.under_prompt.tokens + self.under_trace.tokens
     }
 
-    /// Takes over what `batch`, whose first example is the step's number `first`, scored under
-    /// traces.
-    pub fn take_rescored(&mut self, batch: Self, first: usize) {
-        let of_step = |it: Rescored| Rescored {
-            example: first + it.example,
-            ..it
-        };
-        (self.rescored).extend(batch.rescored.into_iter().map(of_step));
+    /// The update of a batch whose first example is the step's number `first`, with places
+    /// counted in the step.
+    pub fn of_step(mut self, first: usize) -> Self {
+        for rescored in &mut self.rescored {
+            rescored.example += first;
+        }
+        for (example, _) in self.refused.iter_mut().flat_map(|it| &mut it.losses) {
+            *example += first;
+        }
+        self
     }
 
     /// Adds a later update of the same step: losses and counts add up, all else is the
@@ -143,7 +163,7 @@ impl Update {
         self.tree_tokens += later.tree_tokens;
         self.unshared_tokens += later.unshared_tokens;
         self.grad_norm = self.grad_norm.max(later.grad_norm);
-        self.applied = later.applied && (first || self.applied);
+        self.refused.extend(later.refused.iter().cloned());
         self.reasoning_logprob = self.reasoning_logprob.or(later.reasoning_logprob);
         self.calls_logprob = self.calls_logprob.or(later.calls_logprob);
         self.answer_logprob = self.answer_logprob.or(later.answer_logprob);
@@ -188,9 +208,22 @@ struct Tally {
     kl: Sum,
     importance: Sum,
     gap: Option<f64>,
+    /// Whether some log-probability is not finite.
+    unscored: bool,
+    /// Episodes, by their places in the group, or the trace, whose loss is not finite.
+    lossless: Vec<Option<usize>>,
     /// Under the trace, under the prompt, advantage: of rollouts that have both.
     lift: [Vec<f32>; 3],
     rescored: Vec<Rescored>,
+}
+
+impl Tally {
+    fn add_loss_of_trace(&mut self, loss: f64) {
+        self.loss_trace += loss;
+        if !loss.is_finite() {
+            self.lossless.push(None);
+        }
+    }
 }
 
 impl Learner {
@@ -198,6 +231,7 @@ impl Learner {
     pub fn new(model: &Model, optimizer: OptimizerConfig, keep: Keep) -> Self {
         Self {
             optimizer: Optimizer::new(optimizer, model.trained()),
+            activity: Activity::default(),
             keep,
             buffers: Buffers::default(),
             gradient: vec![0.0; model.trained_len()],
@@ -213,8 +247,24 @@ impl Learner {
         rate: f32,
     ) -> Update {
         let tallies = self.gradient(model, batch, fixed);
-        let stats = model.step(&mut self.optimizer, &self.gradient, rate);
-        summary(batch, tallies, stats)
+        let losses = losses_not_finite(batch, &tallies);
+        let (grad_norm, applied) = match losses.is_empty() {
+            true => {
+                let stats = model.step(&mut self.optimizer, &self.gradient, rate);
+                (f64::from(stats.grad_norm), stats.applied)
+            }
+            false => (gradient_norm(&self.gradient), false),
+        };
+        let refusal = (!applied).then(|| Refusal {
+            what: match losses.is_empty() {
+                _ if tallies.iter().any(|tally| tally.unscored) => NotFinite::LogProbabilities,
+                false => NotFinite::Loss,
+                true => NotFinite::Gradient,
+            },
+            grad_norm,
+            losses,
+        });
+        summary(batch, tallies, grad_norm, refusal)
     }
 
     /// Log-probabilities of every sample's targets under the weights as they are.
@@ -256,6 +306,7 @@ impl Learner {
                 tallies.push(tally);
             }
             pass.backward(&coefficients, &mut self.gradient, &mut self.buffers);
+            self.activity.advance();
         }
         tallies
     }
@@ -322,6 +373,7 @@ fn evaluate(batch: &Batch, sample: &Sample, scored: Scored<'_>) -> (Stream, Tall
     let mut stream = Stream::new(sample.targets.len());
     let mut tally = Tally {
         conditioned: sample.rollouts.conditioned,
+        unscored: !scored.logprobs.iter().all(|logprob| logprob.is_finite()),
         ..Tally::default()
     };
     if let Some(push) = &batch.recipe.rollouts {
@@ -406,10 +458,15 @@ fn push_episode(
         tokens: places.len(),
         clipped: surrogate.clipped,
     });
+    let mut loss = share * surrogate.loss;
     if let Some(reference) = scored.reference {
         let kl = kl_penalty(push.kl_estimator, &now, &gather(reference, places));
         stream.add(places, kl.loss, &kl.coefficients, share * push.kl);
         tally.kl = Sum(tally.kl.0 + kl.loss, tally.kl.1 + places.len());
+        loss += share * push.kl * kl.loss;
+    }
+    if !loss.is_finite() {
+        tally.lossless.push(Some(rollouts.numbers[number]));
     }
     let entropies = gather(scored.entropies, places);
     if push.entropy > 0.0 {
@@ -456,7 +513,7 @@ fn imitate(
     let likelihood = reweighted_nll(&logprobs, weights, by);
     let (loss, coefficients) = (likelihood.loss, &likelihood.coefficients);
     stream.add(&imitation.places, loss, coefficients, 1.0);
-    tally.loss_trace += loss;
+    tally.add_loss_of_trace(loss);
     for (&logprob, token) in logprobs.iter().zip(&imitation.tokens) {
         let sum = match token.component {
             Target::Reasoning => &mut tally.reasoning,
@@ -486,10 +543,25 @@ fn push_trace(
     let counts = batch.rollout_counts;
     let share = push.weight * (push.aggregate).share(places.len(), counts, push.longest);
     stream.add(places, surrogate.loss, &surrogate.coefficients, share);
-    tally.loss_trace += share * surrogate.loss;
+    tally.add_loss_of_trace(share * surrogate.loss);
 }
 
-fn summary(batch: &Batch, mut tallies: Vec<Tally>, stats: StepStats) -> Update {
+/// Whose losses are not finite.
+fn losses_not_finite(batch: &Batch, tallies: &[Tally]) -> Vec<(usize, Option<usize>)> {
+    let pairs = batch.samples.iter().zip(tallies);
+    let of_sample = |(sample, tally): (&Sample, &Tally)| -> Vec<_> {
+        let parts = tally.lossless.iter();
+        parts.map(|part| (sample.example, *part)).collect()
+    };
+    pairs.flat_map(of_sample).collect()
+}
+
+fn summary(
+    batch: &Batch,
+    mut tallies: Vec<Tally>,
+    grad_norm: f64,
+    refusal: Option<Refusal>,
+) -> Update {
     let rescored = tallies
         .iter_mut()
         .flat_map(|it| std::mem::take(&mut it.rescored));
@@ -532,8 +604,8 @@ fn summary(batch: &Batch, mut tallies: Vec<Tally>, stats: StepStats) -> Update {
         traces_cut: samples().filter(|sample| sample.trace_cut).count(),
         tree_tokens: samples().map(|sample| sample.tree.len()).sum(),
         unshared_tokens: samples().map(|sample| sample.unshared_tokens).sum(),
-        grad_norm: f64::from(stats.grad_norm),
-        applied: stats.applied,
+        grad_norm,
+        refused: refusal.into_iter().collect(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! The numbers of a step: each with a line that says what it is, and what should worry whoever
 //! watches them (method.md, section 7).
 
-use episode::{Episode, Group, StopReason};
+use episode::{Episode, Group, Phase, StopReason};
 use objective::{Context, Imitation, Recipe};
+use rollout::Spent;
 
 use crate::experience::Experience;
 use crate::folder::StepRecord;
@@ -10,7 +11,7 @@ use crate::learner::Update;
 
 /// Every name that a step's line of metrics.jsonl can have beside its suite's own, with what it
 /// is.
-pub const METRICS: [(&str, &str); 49] = [
+pub const METRICS: [(&str, &str); 60] = [
     ("step", "Training steps before this one."),
     (
         "reward",
@@ -149,7 +150,7 @@ pub const METRICS: [(&str, &str); 49] = [
     ),
     (
         "skipped",
-        "1 where a gradient was not finite and the step was skipped.",
+        "1 where a loss or a gradient was not finite, and the weights were left as they were.",
     ),
     (
         "progress",
@@ -164,6 +165,50 @@ pub const METRICS: [(&str, &str); 49] = [
     (
         "seconds-learn",
         "Seconds of scoring, differentiating and stepping.",
+    ),
+    (
+        "seconds-evaluation",
+        "Seconds of evaluating since the step before.",
+    ),
+    (
+        "seconds-checkpoint",
+        "Seconds of writing checkpoints since the step before.",
+    ),
+    (
+        "seconds-tools",
+        "Seconds that episodes waited for their tools, one after another; they wait side by side.",
+    ),
+    (
+        "tokens-per-second-rollout",
+        "Tokens sampled for a second of rolling out, its tools included.",
+    ),
+    (
+        "tokens-per-second-learn",
+        "Tokens computed for a second of learning, shared ones once.",
+    ),
+    (
+        "memory-peak",
+        "The largest memory of the process so far, in bytes.",
+    ),
+    (
+        "cache-peak",
+        "The most that keys and values of the rollouts took at once, in bytes.",
+    ),
+    (
+        "cache-recomputed",
+        "Tokens computed again since their keys and values had been given up for others'.",
+    ),
+    (
+        "tool-timeouts",
+        "Tool calls that were stopped because they took too long.",
+    ),
+    (
+        "tool-restarts",
+        "Interpreters or servers of tools that had to be started again.",
+    ),
+    (
+        "tools-unserved",
+        "Share of tool calls and sessions that got no process or server: the machine's fault.",
     ),
 ];
 
@@ -262,7 +307,46 @@ pub(crate) fn of_update(update: &Update, metrics: &mut StepRecord) {
         (unshared > 0.0).then(|| 1.0 - computed / unshared),
     );
     metrics.set("grad-norm", update.grad_norm);
-    metrics.set("skipped", f64::from(!update.applied));
+    metrics.set("skipped", f64::from(!update.refused.is_empty()));
+}
+
+/// What the step cost, and what it met with that is not the agent's. `spent` is since the step
+/// before.
+pub(crate) fn of_costs(experience: &Experience, spent: &Spent, metrics: &mut StepRecord) {
+    let seconds = |phase| spent.on(phase).as_secs_f64();
+    let positive = |value: f64| (value > 0.0).then_some(value);
+    let (rollout, learn) = (seconds(Phase::Rollout), seconds(Phase::Learn));
+    metrics.set("seconds-rollout", rollout);
+    metrics.set("seconds-learn", learn);
+    let between = [
+        ("seconds-evaluation", Phase::Evaluation),
+        ("seconds-checkpoint", Phase::Checkpoint),
+    ];
+    for (name, phase) in between {
+        metrics.set(name, positive(seconds(phase)));
+    }
+    metrics.set("seconds-tools", positive(spent.tools.as_secs_f64()));
+    let learned = metrics.get("tree-tokens").unwrap_or(0.0);
+    let rates = [
+        (
+            "tokens-per-second-rollout",
+            experience.sampled_tokens as f64,
+            rollout,
+        ),
+        ("tokens-per-second-learn", learned, learn),
+    ];
+    for (name, tokens, seconds) in rates {
+        let rate = positive(seconds).and_then(|seconds| positive(tokens / seconds));
+        metrics.set(name, rate);
+    }
+    let cost = &experience.cost;
+    metrics.set("cache-peak", positive(cost.cache_peak as f64));
+    metrics.set("cache-recomputed", positive(cost.recomputed as f64));
+    if let Some(share) = cost.tools.unserved_share() {
+        metrics.set("tool-timeouts", cost.tools.timeouts as f64);
+        metrics.set("tool-restarts", cost.tools.restarts as f64);
+        metrics.set("tools-unserved", share);
+    }
 }
 
 /// Whether a limit ended an episode.
@@ -280,6 +364,9 @@ pub(crate) fn has_signal(group: &Group) -> bool {
     let rewards: Vec<f64> = group.episodes.iter().map(|e| e.score.reward).collect();
     objective::has_signal(&rewards)
 }
+
+/// Failures of the machine teach the agent that its calls were wrong; a hundredth is a nuisance.
+const UNSERVED_WARNING: f64 = 0.01;
 
 /// What somebody should look at, of one step.
 pub(crate) fn warnings(metrics: &StepRecord, sampler_gap: f64) -> Vec<&'static str> {
@@ -305,7 +392,17 @@ pub(crate) fn warnings(metrics: &StepRecord, sampler_gap: f64) -> Vec<&'static s
         ),
         (
             is("skipped", &|skipped| skipped == 1.0),
-            "a gradient was not finite, and the step was skipped: a smaller learning rate?",
+            "a loss or a gradient was not finite, and the step was skipped: a smaller \
+             `optimizer.learning-rate`? `pact show RUN --skipped STEP` shows what it was",
+        ),
+        (
+            is("tools-unserved", &|share| share > UNSERVED_WARNING),
+            "more than one in a hundred tool calls got no process or server, and failed for no \
+             fault of the agent's: look at `pact doctor`, `sandbox.sessions` and the server",
+        ),
+        (
+            is("tool-restarts", &|count| count > 0.0),
+            "an interpreter or a server of tools died and was started again: is memory short?",
         ),
     ];
     (all.into_iter().filter(|(worrying, _)| *worrying))

@@ -3,7 +3,7 @@
 use chat::Chat;
 use model::{Model, OptimizerKind};
 
-use crate::{Clock, Missing, Settings, Source, TrainError};
+use crate::{Clock, Memory, Missing, Settings, Source, TrainError};
 
 /// What a new trainer is made of.
 pub struct Parts {
@@ -22,6 +22,8 @@ pub struct Parts {
     pub companions: Vec<(String, String)>,
     /// Time since some fixed moment.
     pub clock: Clock,
+    /// The largest memory of this process so far, in bytes, where it is known.
+    pub memory: Memory,
 }
 
 impl Parts {

@@ -54,7 +54,7 @@ impl Policy for ModelPolicy<'_> {
     }
 
     fn step(&mut self) -> Result<Vec<SampledTurn>, PolicyError> {
-        let ended = self.generator.step();
+        let ended = self.generator.step().map_err(|it| PolicyError(it.into()))?;
         Ok(ended
             .into_iter()
             .map(|turn| SampledTurn {

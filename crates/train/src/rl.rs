@@ -5,24 +5,28 @@ use std::time::Duration;
 
 use chat::Chat;
 use env::Suite;
-use episode::{Evaluation, EvaluationMode, Group, Seed, Task};
+use episode::{Evaluation, EvaluationMode, Group, Phase, Seed, Task};
 use model::Model;
 use objective::{Context, Imitation, Recipe, is_anchored, off_policy_advantage};
 use rand::RngExt;
-use rollout::{Setting, Start};
+use rollout::{Activity, Setting, Start};
 
 use crate::batch::{Batch, Example};
 use crate::checkpoint::{Checkpoint, State};
 use crate::credit::credits;
-use crate::experience::{Experience, Gather, Rolled};
+use crate::experience::{Experience, Gather, Rolled, RolloutCost};
+use crate::faults::Faults;
 use crate::folder::{RunFolder, StepRecord};
 use crate::judge::Judge;
-use crate::learner::{Fixed, Learner, Update};
+use crate::learner::{Fixed, Learner, Update, forests};
 use crate::reference::Reference;
 use crate::{ModelPolicy, Parts, Settings, Source, TrainError, metrics, plan};
 
 /// Time since some fixed moment.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// The largest memory of this process so far, in bytes, where it is known.
+pub type Memory = Arc<dyn Fn() -> Option<u64> + Send + Sync>;
 
 /// A training run between two steps.
 pub struct Trainer {
@@ -41,6 +45,9 @@ pub struct Trainer {
     /// Files that make a checkpoint's folder a whole model folder, by name and text.
     companions: Vec<(String, String)>,
     clock: Clock,
+    memory: Memory,
+    activity: Activity,
+    faults: Faults,
 }
 
 /// What one step did, for whoever watches.
@@ -68,7 +75,9 @@ impl Trainer {
             source,
             companions,
             clock,
+            memory,
         } = parts;
+        let activity = Activity::new(Arc::clone(&clock));
         let keep = plan::keep(&settings.train);
         if settings.rollout.temperature > 0.0 {
             model.temperature = settings.rollout.temperature as f32;
@@ -80,8 +89,10 @@ impl Trainer {
             }
             None => Reference::of_start(&model),
         });
+        let mut learner = Learner::new(&model, settings.optimizer, keep);
+        learner.activity = activity.clone();
         Ok(Self {
-            learner: Learner::new(&model, settings.optimizer, keep),
+            learner,
             reference,
             settings,
             model,
@@ -91,6 +102,9 @@ impl Trainer {
             folder,
             companions,
             clock,
+            memory,
+            activity,
+            faults: Faults::default(),
         })
     }
 
@@ -115,6 +129,7 @@ impl Trainer {
         checkpoint.restore(&mut trainer.model)?;
         trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
         trainer.step = checkpoint.state.step;
+        trainer.faults.skipped_in_a_row = trainer.folder.skipped_in_a_row()?;
         Ok(trainer)
     }
 
@@ -123,21 +138,26 @@ impl Trainer {
         let seed = self.settings.seed.named("step").child(self.step);
         let recipe = self.settings.recipe(self.step);
 
-        let began = (self.clock)();
+        self.activity.enter(Phase::Rollout, self.step);
         let experience = self.experience(&recipe, seed.named("rollout"))?;
-        let rolled_out = (self.clock)();
+        experience.cost.check()?;
+        self.activity.enter(Phase::Learn, self.step);
         let anchored = anchored(&experience, &recipe, seed.named("anchor"));
         let update = self.learn(&experience, &anchored, &recipe, seed)?;
-        let learned = (self.clock)();
 
         let mut metrics = StepRecord::new(self.step);
         metrics::of_rollouts(&experience, &mut metrics);
         metrics::of_recipe(&recipe, &anchored, &mut metrics);
         metrics::of_update(&update, &mut metrics);
-        metrics.set("seconds-rollout", (rolled_out - began).as_secs_f64());
-        metrics.set("seconds-learn", (learned - rolled_out).as_secs_f64());
+        metrics::of_costs(&experience, &self.activity.take_spent(), &mut metrics);
+        metrics.set("memory-peak", (self.memory)().map(|bytes| bytes as f64));
         let credits = credits(&experience, &anchored, &recipe, &update.rescored);
         (self.folder).record(self.step, &experience, &credits, &metrics)?;
+        let (what, rules) = (
+            (&experience, &credits[..]),
+            (&self.settings.train, &self.folder),
+        );
+        self.faults.pass(self.step, &update, what, rules)?;
         let report = StepReport {
             step: self.step,
             warnings: metrics::warnings(&metrics, self.settings.train.sampler_gap_warning),
@@ -188,6 +208,8 @@ impl Trainer {
         let old: Option<Vec<_>> = is_repeated
             .then(|| (batches.iter().map(|batch| learner.score(model, batch))).collect());
         let rate = self.settings.schedule.at(self.step, train.steps);
+        let forests: usize = batches.iter().map(|it| forests(&it.samples).len()).sum();
+        self.activity.expect(forests * train.inner_epochs.max(1));
         let mut sum = Update::default();
         for number in 0..train.inner_epochs.max(1) {
             let mut epoch = Update::default();
@@ -196,10 +218,10 @@ impl Trainer {
                     old: old.as_ref().map(|old| &old[i][..]),
                     reference: reference.as_ref().map(|reference| &reference[i][..]),
                 };
-                let update = learner.update(model, batch, fixed, rate);
+                let update = learner.update(model, batch, fixed, rate).of_step(i * size);
                 epoch.absorb(&update);
                 if number == 0 {
-                    sum.take_rescored(update, i * size);
+                    sum.rescored.extend(update.rescored);
                 }
             }
             sum.absorb(&epoch);
@@ -219,9 +241,11 @@ impl Trainer {
         if mode == EvaluationMode::Greedy {
             config.temperature = 0.0;
         }
+        self.activity.enter(Phase::Evaluation, self.step);
         let seed = self.settings.seed.named("evaluation");
         let starts: Vec<Start<'_>> = tasks.iter().copied().map(Start::of).collect();
-        let groups = self.roll_out(suite, &starts, 1, &config, seed)?;
+        let (groups, cost) = self.roll_out(suite, &starts, 1, &config, seed)?;
+        cost.check()?;
         let evaluation = Evaluation::of(self.step, mode, &groups);
         self.folder.evaluated(&evaluation, &groups)?;
         Ok(evaluation)
@@ -234,7 +258,7 @@ impl Trainer {
         samples: usize,
         config: &rollout::Config,
         seed: Seed,
-    ) -> Result<Vec<Group>, TrainError> {
+    ) -> Result<(Vec<Group>, RolloutCost), TrainError> {
         let cache = self.settings.cache_bytes;
         let stops = self.chat.stop_tokens();
         let mut policy = ModelPolicy::new(&self.model, config, stops, cache)?;
@@ -243,19 +267,25 @@ impl Trainer {
             suite,
             config,
             clock: &*self.clock,
+            activity: &self.activity,
         };
-        Ok(rollout::run(
-            &mut policy,
-            &setting,
-            starts,
-            samples,
-            seed,
-            &mut |_| (),
-        )?)
+        let before = suite.health();
+        let groups = rollout::run(&mut policy, &setting, starts, samples, seed, &mut |_| ())?;
+        let cost = RolloutCost {
+            tools: suite.health().since(&before),
+            cache_peak: policy.cache_stats().peak_bytes,
+            recomputed: policy.cache_stats().recomputed_tokens,
+        };
+        Ok((groups, cost))
     }
 
-    /// Writes a checkpoint of the run as it stands, and removes surplus ones.
+    /// Writes a checkpoint of the run as it stands, and removes surplus ones. Weights that are
+    /// no numbers would push out those to go back to, and are refused.
     pub fn checkpoint(&self, evaluated: bool) -> Result<std::path::PathBuf, TrainError> {
+        self.activity.enter(Phase::Checkpoint, self.step);
+        if !self.model.is_finite() {
+            return Err(TrainError::NotFinite { step: self.step });
+        }
         let state = State {
             step: self.step,
             evaluated,
@@ -271,6 +301,11 @@ impl Trainer {
     /// Whether all steps are done.
     pub fn is_done(&self) -> bool {
         self.step >= self.settings.train.steps
+    }
+
+    /// What it is doing, for whoever watches from another thread.
+    pub fn activity(&self) -> &Activity {
+        &self.activity
     }
 
     /// Where the run writes.

@@ -34,10 +34,12 @@ const PAGES: [&str; 27] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 7] = [
+const LATER_PAGES: [&str; 9] = [
     "train",
     "model merge",
     "show",
+    "watch",
+    "export",
     "compare",
     "study",
     "completions",

@@ -14,6 +14,7 @@ mod study;
 mod suites;
 mod trace;
 mod training;
+mod watch;
 mod world;
 
 use std::fs;

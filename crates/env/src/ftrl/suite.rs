@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Row;
 use super::file::RowFile;
-use crate::{EnvError, Environment, ReplayReport, Suite, UnsolvedSet, codes, replay};
+use crate::{EnvError, Environment, Health, ReplayReport, Suite, UnsolvedSet, codes, replay};
 
 /// How the suite's tools are run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -133,6 +133,10 @@ impl Suite for FtrlSuite {
 
     fn unsolved(&self, task: &Task) -> Option<UnsolvedSet> {
         Some(UnsolvedSet::new(self.row(task).goldens.clone()))
+    }
+
+    fn health(&self) -> Health {
+        self.pool.health()
     }
 
     fn is_instant(&self) -> bool {

@@ -11,7 +11,7 @@ use sandbox::{Failure, FunctionInfo, Pool};
 use serde_json::{Map, Value};
 
 use super::{Record, Session, TaskRow, Toolbox, read_score};
-use crate::EnvError;
+use crate::{EnvError, Health};
 
 const RESET: &str = "reset";
 const REWARD: &str = "reward";
@@ -97,6 +97,10 @@ impl Toolbox for PythonTools {
                 .map_err(|failure| format!("`{RESET}`: {}", told(&failure)))?;
         }
         Ok(Box::new(PythonSession { session, task }))
+    }
+
+    fn health(&self) -> Health {
+        self.pool.health()
     }
 
     fn judges(&self) -> bool {

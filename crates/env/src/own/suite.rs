@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{Loaded, check_toolboxes, read};
 use super::{Record, Session, Toolbox};
 use crate::reward::{answer_of, is_exact_answer};
-use crate::{EnvError, Environment, Suite, UnsolvedSet, verify};
+use crate::{EnvError, Environment, Health, Suite, UnsolvedSet, verify};
 
 /// The reward as a metric, which it stays where training maximises another.
 const HEADLINE: &str = "score";
@@ -110,6 +110,12 @@ impl Suite for OwnSuite {
 
     fn headline(&self) -> &'static str {
         HEADLINE
+    }
+
+    fn health(&self) -> Health {
+        let mut sum = Health::default();
+        (self.toolboxes.iter()).for_each(|toolbox| sum.absorb(toolbox.health()));
+        sum
     }
 
     fn is_instant(&self) -> bool {

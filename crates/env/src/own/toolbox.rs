@@ -5,6 +5,7 @@ use episode::{Message, Observation, Score, StopReason, ToolCall, Turn};
 use serde_json::{Value, json};
 
 use super::TaskRow;
+use crate::Health;
 
 /// Tools of one origin. One value serves every episode of a suite.
 pub trait Toolbox: Send + Sync {
@@ -28,6 +29,10 @@ pub trait Toolbox: Send + Sync {
     /// Whether [`Session::reply`] ever replies.
     fn replies(&self) -> bool {
         false
+    }
+    /// How whatever runs the tools has fared since the toolbox was opened.
+    fn health(&self) -> Health {
+        Health::default()
     }
     /// Whether its sessions judge episodes.
     fn judges(&self) -> bool {

@@ -14,7 +14,7 @@ use super::domain::Domain;
 use super::episode::{TauEpisode, execute};
 use crate::jsonl::{Fields, LineProblem};
 use crate::message::read_call;
-use crate::{EnvError, Environment, Protocol, Suite, UnreadCalls, table};
+use crate::{EnvError, Environment, Health, Protocol, Suite, UnreadCalls, table};
 
 /// How its authors let an agent play.
 const PROTOCOL: Protocol = Protocol {
@@ -225,6 +225,10 @@ impl Suite for TauSuite {
 
     fn protocol(&self) -> Protocol {
         PROTOCOL
+    }
+
+    fn health(&self) -> Health {
+        self.pool.health()
     }
 
     fn is_instant(&self) -> bool {

@@ -13,7 +13,9 @@ use super::judge::{Ending, is_correct, is_correct_as_published};
 use super::{Scenario, ToolHopRow};
 use crate::jsonl::{LineProblem, Place};
 use crate::reward::written;
-use crate::{EnvError, Environment, Protocol, Suite, UnreadCalls, UnsolvedSet, codes, table};
+use crate::{
+    EnvError, Environment, Health, Protocol, Suite, UnreadCalls, UnsolvedSet, codes, table,
+};
 
 /// How its authors let an agent play.
 const PROTOCOL: Protocol = Protocol {
@@ -155,6 +157,10 @@ impl Suite for ToolHopSuite {
 
     fn protocol(&self) -> Protocol {
         PROTOCOL
+    }
+
+    fn health(&self) -> Health {
+        self.pool.health()
     }
 
     fn is_instant(&self) -> bool {

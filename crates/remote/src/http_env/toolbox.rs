@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::own::{Record, Session, TaskRow, Toolbox, read_score};
+use env::{Health, HealthCount};
 use episode::{Message, Observation, Score, ToolCall, Turn};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ pub struct HttpTools {
     offer: Offer,
     longest_result: usize,
     client: Arc<Client>,
+    health: Arc<HealthCount>,
 }
 
 /// The reply to `GET /tools`.
@@ -79,6 +81,7 @@ impl HttpTools {
             offer,
             longest_result: config.longest_result,
             client: Arc::new(client),
+            health: Arc::default(),
         })
     }
 
@@ -90,6 +93,7 @@ impl HttpTools {
             .map_err(Failure::into_text)?;
         let session = HttpSession {
             client: Arc::clone(&self.client),
+            health: Arc::clone(&self.health),
             id: reset.session,
             longest_result: self.longest_result,
             is_over: false,
@@ -113,7 +117,11 @@ impl Toolbox for HttpTools {
     }
 
     fn open(&self, row: &TaskRow) -> Result<Box<dyn Session>, String> {
-        Ok(Box::new(self.reset(row)?.0))
+        Ok(Box::new(self.health.asked(self.reset(row))?.0))
+    }
+
+    fn health(&self) -> Health {
+        self.health.get()
     }
 
     fn replies(&self) -> bool {
@@ -128,6 +136,7 @@ impl Toolbox for HttpTools {
 /// One episode on the server. Dropping it takes leave.
 struct HttpSession {
     client: Arc<Client>,
+    health: Arc<HealthCount>,
     id: String,
     longest_result: usize,
     is_over: bool,
@@ -142,18 +151,20 @@ impl HttpSession {
         body: &Value,
     ) -> Result<T, String> {
         if let Some(why) = &self.lost {
-            return Err(format!("there is no environment any more: {why}"));
+            let gone = format!("there is no environment any more: {why}");
+            return self.health.asked(Err(gone));
         }
-        self.client
-            .post(path, body)
-            .map_err(|failure| match failure {
-                Failure::Refused(why) => why,
-                Failure::Lost(why) => {
-                    let text = format!("the environment is lost: {why}");
-                    self.lost = Some(why);
-                    text
-                }
-            })
+        match self.client.post(path, body) {
+            Err(Failure::Lost(why)) => {
+                let lost = format!("the environment is lost: {why}");
+                self.lost = Some(why);
+                self.health.asked(Err(lost))
+            }
+            heard => self
+                .health
+                .asked(Ok::<_, String>(heard))?
+                .map_err(Failure::into_text),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use env::own::{Session, TaskRow, Toolbox};
+use env::{Health, HealthCount};
 use episode::{Observation, ToolCall};
 use serde_json::Value;
 
@@ -25,6 +26,7 @@ struct Server {
     engine: Arc<Engine>,
     /// The connection of all, where they share one.
     shared: Mutex<Option<Arc<Connection>>>,
+    health: HealthCount,
 }
 
 impl McpTools {
@@ -64,6 +66,7 @@ impl McpTools {
                 address,
                 engine,
                 shared: Mutex::new(is_shared.then(|| Arc::new(connection))),
+                health: HealthCount::default(),
             }),
         })
     }
@@ -78,7 +81,10 @@ impl Server {
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         match shared.as_ref().filter(|connection| !connection.is_closed()) {
             Some(connection) => Ok(Arc::clone(connection)),
-            None => Ok(Arc::clone(shared.insert(open()?))),
+            None => {
+                self.health.restarted();
+                Ok(Arc::clone(shared.insert(open()?)))
+            }
         }
     }
 
@@ -100,9 +106,13 @@ impl Toolbox for McpTools {
 
     fn open(&self, _row: &TaskRow) -> Result<Box<dyn Session>, String> {
         Ok(Box::new(McpSession {
-            connection: Ok(self.server.connect()?),
+            connection: Ok(self.server.health.asked(self.server.connect())?),
             server: Arc::clone(&self.server),
         }))
+    }
+
+    fn health(&self) -> Health {
+        self.server.health.get()
     }
 }
 
@@ -114,8 +124,8 @@ struct McpSession {
 
 impl Session for McpSession {
     fn call(&mut self, call: &ToolCall) -> Observation {
-        let config = &self.server.address.config;
-        let connection = match &self.connection {
+        let (config, health) = (&self.server.address.config, &self.server.health);
+        let connection = match health.asked(self.connection.as_ref()) {
             Ok(connection) => connection,
             Err(lost) => return failed(format!("error: there is no server any more: {lost}")),
         };
@@ -132,6 +142,7 @@ impl Session for McpSession {
             }
             Err(Failure::Refused(why)) => failed(format!("error: {why}")),
             Err(Failure::Lost(why)) => {
+                health.lost(&why);
                 self.server.forget(connection);
                 let text = format!("error: the server is lost: {why}");
                 self.connection = Err(why);

@@ -134,6 +134,7 @@ fn play_with(
         suite: &SaySuite,
         config: &config,
         clock: &*clock,
+        activity: &rollout::Activity::default(),
     };
     let starts: Vec<Start<'_>> = tasks.iter().map(Start::of).collect();
     let result = rollout::run(

@@ -131,6 +131,7 @@ fn an_episode_ends_when_its_time_is_over() {
                 ..Config::default()
             },
             clock: &clock,
+            activity: &rollout::Activity::default(),
         };
         let groups = rollout::run(
             policy,

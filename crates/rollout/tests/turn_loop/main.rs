@@ -45,6 +45,7 @@ fn roll_from(
         suite,
         config: &config,
         clock: &|| Duration::ZERO,
+        activity: &rollout::Activity::default(),
     };
     rollout::run(policy, &setting, starts, samples, SEED, &mut |_| {})
 }

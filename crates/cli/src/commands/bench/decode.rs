@@ -73,10 +73,10 @@ impl Work {
             let prompt = &self.prompts[sequence / self.group_size];
             generator.begin(sequence, prompt, self.new, seed);
         }
-        let mut ended = generator.step().len();
+        let mut ended = generator.step().expect("finite logits").len();
         let first = clock() - began;
         while ended < self.seeds.len() {
-            ended += generator.step().len();
+            ended += generator.step().expect("finite logits").len();
         }
         first.as_secs_f64()
     }

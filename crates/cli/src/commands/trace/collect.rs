@@ -10,7 +10,7 @@ use env::{Stage, Suite, load_traces, write_traces};
 
 use episode::{Episode, Group, Seed, Task, Trace};
 use remote::endpoint::Usage;
-use rollout::{Setting, Start};
+use rollout::{Activity, Setting, Start};
 use serde::Serialize;
 
 use super::{Unverified, without};
@@ -60,6 +60,7 @@ pub(super) fn run(arguments: &TraceCollect) -> Result<Exit> {
             suite: &*tasks.suite,
             config: &config.rollout,
             clock: &*clock,
+            activity: &Activity::default(),
         };
         let seed = Seed(config.seed).named("collection");
         for (stage, asked) in &stages {

@@ -3,14 +3,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use env::Suite;
-use episode::EvaluationMode;
+use episode::{EvaluationMode, Phase};
 use train::{Checkpoint, StepReport, Trainer};
 
+use super::board::Board;
+use super::controls::Controls;
+use super::heartbeat::Heartbeat;
 use crate::config::{Eval, RunConfig};
-use crate::interrupt::Interrupt;
 use crate::scores;
 use crate::suites;
 use crate::terminal::Progress;
@@ -24,10 +27,18 @@ pub(super) struct Drive<'a> {
     evaluated: bool,
     /// The checkpoint that holds the run as it stands.
     saved: Option<PathBuf>,
-    interrupt: &'a Interrupt,
+    controls: &'a Controls,
     progress: Progress,
+    board: Board,
+    heartbeat: Heartbeat,
     /// The last step's warnings.
     warned: Vec<&'static str>,
+}
+
+/// How far a run got.
+enum Ending {
+    Done(PathBuf),
+    Interrupted(PathBuf),
 }
 
 /// Why a run is not under way any more.
@@ -48,37 +59,71 @@ impl<'a> Drive<'a> {
         config: &RunConfig,
         suite: Option<Arc<dyn Suite>>,
         resumed: Option<Checkpoint>,
-        interrupt: &'a Interrupt,
+        controls: &'a Controls,
+        progress: Progress,
     ) -> Self {
-        let progress = Progress::new(trainer.settings.train.steps, "steps");
+        let train = &trainer.settings.train;
+        let board = Board::begin(
+            trainer.folder().path(),
+            trainer.step,
+            train.tensorboard,
+            progress.speaker(),
+        );
+        let patience = Some(train.heartbeat_seconds).filter(|seconds| *seconds > 0.0);
+        let heartbeat = Heartbeat::begin(
+            trainer.folder().path(),
+            trainer.activity().clone(),
+            train.steps,
+            patience.map(Duration::from_secs_f64),
+            progress.speaker(),
+        );
         Self {
             evaluated: resumed.as_ref().is_some_and(|it| it.state.evaluated),
             saved: resumed.map(|it| it.path),
             trainer,
             eval: config.eval,
             suite,
-            interrupt,
+            controls,
             progress,
+            board,
+            heartbeat,
             warned: Vec::new(),
         }
     }
 
+    /// Goes on to the end of the run, which its last status tells, whatever it is.
     pub(super) fn finish(mut self) -> Result<End> {
+        let ending = self.go_on();
+        let (phase, message) = match &ending {
+            Ok(Ending::Done(_)) => (Phase::Done, None),
+            Ok(Ending::Interrupted(_)) => (Phase::Interrupted, None),
+            Err(error) => (Phase::Failed, Some(error.to_string())),
+        };
+        self.heartbeat.end(phase, message);
+        Ok(match ending? {
+            Ending::Done(model) => End::Done {
+                model,
+                trainer: Box::new(self.trainer),
+            },
+            Ending::Interrupted(checkpoint) => End::Interrupted { checkpoint },
+        })
+    }
+
+    fn go_on(&mut self) -> Result<Ending> {
         loop {
-            if self.interrupt.is_asked() {
-                let checkpoint = self.save()?;
-                return Ok(End::Interrupted { checkpoint });
+            self.wait_while_paused()?;
+            if self.controls.is_stopped() {
+                return Ok(Ending::Interrupted(self.save()?));
             }
             self.progress.set(self.trainer.step);
             if self.is_due(self.trainer.settings.train.evaluate_every) && !self.evaluated {
                 self.evaluate()?;
             }
             if self.trainer.is_done() {
-                let model = self.save()?;
-                let trainer = Box::new(self.trainer);
-                return Ok(End::Done { model, trainer });
+                return Ok(Ending::Done(self.save()?));
             }
-            if self.trainer.step > 0 && self.is_due(self.trainer.settings.train.checkpoint_every) {
+            let is_due = self.is_due(self.trainer.settings.train.checkpoint_every);
+            if (is_due && self.trainer.step > 0) || self.controls.take_checkpoint() {
                 self.save()?;
             }
             let report = {
@@ -86,10 +131,30 @@ impl<'a> Drive<'a> {
                 self.trainer.step()?
             };
             (self.evaluated, self.saved) = (false, None);
+            self.board.follow();
             let line = step_line(&report, self.trainer.settings.train.steps);
             self.progress.line(&line);
             self.warn(&report.warnings);
         }
+    }
+
+    /// Waits as long as somebody asked for it. A checkpoint is written meanwhile if that is asked
+    /// for.
+    fn wait_while_paused(&mut self) -> Result<()> {
+        let mut is_told = false;
+        while self.controls.is_paused() {
+            if self.controls.take_checkpoint() {
+                self.save()?;
+                is_told = false;
+            }
+            if !is_told {
+                let activity = self.trainer.activity();
+                activity.enter(Phase::Paused, self.trainer.step);
+                is_told = true;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Says each warning when it begins, not again while it lasts.
@@ -100,6 +165,8 @@ impl<'a> Drive<'a> {
                 self.progress.line(&format!("warning: {warning}"));
             }
         }
+        self.heartbeat
+            .tell(warnings.last().map(|it| (*it).to_owned()));
         self.warned = warnings.to_vec();
     }
 
@@ -131,9 +198,12 @@ impl<'a> Drive<'a> {
             for (_, mode) in modes.into_iter().filter(|(is_wanted, _)| *is_wanted) {
                 let _span = tracing::info_span!("evaluation", ?mode).entered();
                 let evaluation = self.trainer.evaluate(&**suite, &tasks, mode)?;
-                self.progress.line(&evaluation_line(&evaluation));
+                let line = evaluation_line(&evaluation);
+                tracing::info!("{line}");
+                self.progress.line(&line);
             }
         }
+        self.board.follow();
         self.evaluated = true;
         self.saved = None;
         Ok(())
@@ -169,7 +239,7 @@ fn step_line(report: &StepReport, steps: u64) -> String {
         }
     }
     if report.metrics.get("skipped") == Some(1.0) {
-        line += "  (skipped: the gradient was not finite)";
+        line += "  (skipped: not finite)";
     }
     line
 }

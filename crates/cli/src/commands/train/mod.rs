@@ -1,26 +1,34 @@
 //! `pact train`: a run from its config to its table.
 
+mod board;
+mod controls;
 mod drive;
+mod heartbeat;
 mod log;
 mod outcome;
 mod plan;
+mod view;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Result;
 use env::Suite;
 use episode::{Seed, Task};
 use train::{Checkpoint, Parts, RunFolder, Settings, Trainer};
 
+use self::controls::Controls;
 use self::drive::{Drive, End};
 use self::outcome::Outcome;
 use self::plan::MemoryPlan;
+use self::view::View;
 use crate::args::Train;
 use crate::config::{Model, RunConfig};
 use crate::exit::{Exit, UsageError};
 use crate::interrupt::Interrupt;
 use crate::policies::Policy;
-use crate::{clock, config_file, engine, prompts, suites, terminal};
+use crate::terminal::Progress;
+use crate::{clock, config_file, engine, prompts, screen, suites, terminal};
 
 pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let clock = clock::start();
@@ -60,8 +68,24 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     if let Some(warning) = plan.warning() {
         eprintln!("{warning}");
     }
-    let drive = Drive::new(trainer, &config, evaluation, checkpoint, &interrupt);
-    match drive.finish()? {
+    let controls = Arc::new(Controls::new(interrupt));
+    let is_viewed = !arguments.plain && !arguments.json && screen::is_there();
+    let view = is_viewed.then(|| View::begin(&run, Arc::clone(&controls)));
+    let view = view.transpose().unwrap_or_else(|error| {
+        eprintln!("warning: no view of the run: {error}");
+        None
+    });
+    let progress = match view {
+        Some(_) => Progress::silent(),
+        None => Progress::new(config.train.steps, "steps"),
+    };
+    let drive = Drive::new(
+        trainer, &config, evaluation, checkpoint, &controls, progress,
+    );
+    let end = drive.finish();
+    // The terminal is for what the run came to.
+    drop(view);
+    match end? {
         End::Interrupted { checkpoint } => {
             eprintln!("interrupted; `{}` is written", checkpoint.display());
             eprintln!("resume: {}", resume_command(&run));
@@ -148,6 +172,7 @@ pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
         chat: policy.chat,
         companions: policy.tokenizer.files,
         clock,
+        memory: Arc::new(engine::peak_memory),
     })
 }
 
