@@ -255,12 +255,11 @@ impl RunFolder {
         credits: &[Vec<Credit>],
     ) -> Result<(), TrainError> {
         let folder = self.path.join(SKIPPED);
-        let made = store::create_folder(&*self.disk, &folder);
-        made.map_err(|error| TrainError::file(&folder, error))?;
-        let name = format!("{SKIPPED}/step-{:06}.jsonl", skipped.step);
-        let first = to_lines(std::iter::once(skipped));
-        let episodes = to_lines(episode_lines(skipped.step, experience, credits));
-        self.replace(&name, &(first + &episodes))
+        store::create_folder(&*self.disk, &folder)
+            .map_err(|error| TrainError::file(&folder, error))?;
+        let mut lines = to_lines(std::iter::once(skipped));
+        lines += &to_lines(episode_lines(skipped.step, experience, credits));
+        self.replace(&format!("{SKIPPED}/step-{:06}.jsonl", skipped.step), &lines)
     }
 
     /// How many of the last steps were skipped.

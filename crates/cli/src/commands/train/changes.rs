@@ -11,13 +11,17 @@ use crate::config::RunConfig;
 use crate::exit::UsageError;
 
 /// Keys that say how a run is done, and not what comes out of it.
-const HARMLESS: [&str; 6] = [
+const HARMLESS: [&str; 10] = [
     "engine.threads",
     "engine.memory-gib",
     "engine.cache-gib",
     "train.checkpoint-every",
     "train.keep-checkpoints",
     "train.sampler-gap-warning",
+    "train.sampler-gap-limit",
+    "train.max-skipped",
+    "train.heartbeat-seconds",
+    "train.tensorboard",
 ];
 
 /// Keys that name what a run reads, whose content is compared by itself.
