@@ -5,6 +5,7 @@ mod bench;
 mod data;
 mod eval;
 mod export;
+mod man;
 pub(crate) mod study;
 mod trace;
 mod watch;
@@ -22,6 +23,7 @@ pub(crate) use self::data::{
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::export::{Export, ExportForm};
+pub(crate) use self::man::Man;
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
@@ -88,6 +90,8 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual, a page for each command
+    Man(Man),
 }
 
 #[derive(Debug, Args)]

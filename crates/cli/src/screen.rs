@@ -12,7 +12,7 @@ use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::{Frame, Terminal};
 
@@ -76,9 +76,9 @@ impl Screen {
         enable_raw_mode()?;
         IS_TAKEN.store(true, Ordering::Relaxed);
         let opened = || {
-            execute!(io::stderr(), EnterAlternateScreen)?;
-            let mut terminal = Terminal::new(CrosstermBackend::new(io::stderr()))?;
-            terminal.clear()?;
+            // Cleared here: `Terminal::clear` asks where the cursor is, and not all terminals say.
+            execute!(io::stderr(), EnterAlternateScreen, Clear(ClearType::All))?;
+            let terminal = Terminal::new(CrosstermBackend::new(io::stderr()))?;
             Ok(Self { terminal })
         };
         opened().inspect_err(|_| restore())

@@ -18,7 +18,7 @@ pub enum TrainError {
         "{count} steps in a row were skipped, the last of them step {step}: {what} not finite\n\
          hint: the last checkpoint is whole; `pact show {} --skipped {step}` shows what the step \
          was to learn from. Go on from it with a smaller `optimizer.learning-rate` or \
-         `optimizer.grad-clip`, or with `engine.weights = \"f32\"`; `train.max-skipped` is how \
+         `optimizer.grad-clip`, or with `model.weights = \"f32\"`; `train.max-skipped` is how \
          many are borne", run.display()
     )]
     Skipped {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chat::Chat;
 use env::{Suite, world};
-use episode::{Author, Credit, Episode, EvaluationMode, Seed, Task};
+use episode::{Author, Credit, Episode, EvaluationMode, RunRecord, Seed, Task};
 use model::{Architecture, Model, init};
 use objective::Algorithm;
 use store::RealDisk;

@@ -13,6 +13,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import sys
 import termios
@@ -35,6 +36,7 @@ if process == 0:
 
 before = termios.tcgetattr(terminal)
 output = b""
+signal.alarm(120)  # A command that waits for a key that never comes ends with this terminal.
 while True:
     if steps and is_met(steps[0][0]):
         os.write(terminal, steps.pop(0)[1].encode())
