@@ -91,10 +91,6 @@ impl Checkpoint {
             let _ = disk.perform(Operation::Remove(&partial));
             return Err(error);
         }
-        let old = path.with_extension(OLD);
-        if old.exists() {
-            remove(disk, &old)?;
-        }
         Ok(path)
     }
 
@@ -129,22 +125,27 @@ impl Checkpoint {
         Ok(whole.next())
     }
 
-    /// Removes all but the newest `keep` of the checkpoints up to `step`, at which there is a
-    /// whole one, and what was left of others when a process ended; 0 keeps all. Damaged ones do
-    /// not count and stay, and so do later ones, which the run passed over.
-    pub fn prune(disk: &dyn Disk, run: &Path, keep: usize, step: u64) -> Result<(), TrainError> {
+    /// Removes what is before `whole`, a checkpoint that is known to be, and too much: all but
+    /// the newest `keep`, itself among them (0 keeps all), the one whose place it took, and
+    /// what was left of others when a process ended. Damaged ones do not count and stay, and so
+    /// do later ones, which the run passed over.
+    pub fn prune(disk: &dyn Disk, run: &Path, keep: usize, whole: &Path) -> Result<(), TrainError> {
         for left in [SURPLUS, PARTIAL] {
             remove_if_there(disk, &run.join("checkpoints").join(left))?;
+        }
+        let old = whole.with_extension(OLD);
+        if old != whole && old.exists() {
+            remove(disk, &old)?;
         }
         if keep == 0 {
             return Ok(());
         }
-        let whole: Vec<Self> = (places(run)?.into_iter())
-            .filter_map(|path| Self::open(&path, Manifest::check_lengths).ok())
-            .filter(|checkpoint| checkpoint.state.step <= step)
-            .collect();
-        for old in &whole[..whole.len().saturating_sub(keep)] {
-            remove(disk, &old.path)?;
+        let mut places = places(run)?;
+        let end = places.iter().position(|path| path == whole);
+        places.truncate(end.map_or(0, |end| end + 1));
+        places.retain(|path| Self::open(path, Manifest::check_lengths).is_ok());
+        for surplus in &places[..places.len().saturating_sub(keep)] {
+            remove(disk, surplus)?;
         }
         Ok(())
     }
@@ -239,8 +240,8 @@ fn fill(
     write(Manifest::NAME, &manifest.to_json())
 }
 
-/// Gives a whole checkpoint its name. One that has it already steps aside, to be removed by the
-/// caller once the new one is there for good, or, if it is damaged, to be left for a person.
+/// Gives a whole checkpoint its name. One that has it already steps aside, to be pruned once the
+/// new one is there for good, or, if it is damaged, to be left for a person.
 fn take_place(disk: &dyn Disk, partial: &Path, path: &Path) -> Result<(), TrainError> {
     if path.exists() {
         let is_whole = Checkpoint::open(path, Manifest::check).is_ok();

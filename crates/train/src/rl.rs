@@ -1,5 +1,6 @@
 //! The trainer: its step, its evaluation, and how it goes on where it stopped.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +120,7 @@ impl Trainer {
         checkpoint.restore(&mut trainer.model)?;
         trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
         trainer.step = checkpoint.state.step;
-        trainer.prune()?;
+        trainer.prune(&checkpoint.path)?;
         trainer.faults.skipped_in_a_row = trainer.folder.skipped_in_a_row()?;
         Ok(trainer)
     }
@@ -272,7 +273,7 @@ impl Trainer {
 
     /// Writes a checkpoint of the run as it stands, and removes surplus ones. Weights that are
     /// no numbers would push out those to go back to, and are refused.
-    pub fn checkpoint(&self, evaluated: bool) -> Result<std::path::PathBuf, TrainError> {
+    pub fn checkpoint(&self, evaluated: bool) -> Result<PathBuf, TrainError> {
         self.activity.enter(Phase::Checkpoint, self.step);
         if !self.model.is_finite() {
             return Err(TrainError::NotFinite { step: self.step });
@@ -285,14 +286,14 @@ impl Trainer {
         let (disk, run) = (self.folder.disk(), self.folder.path());
         let optimizer = &self.learner.optimizer;
         let path = Checkpoint::write(disk, run, &state, &self.model, optimizer, &self.companions)?;
-        self.prune()?;
+        self.prune(&path)?;
         Ok(path)
     }
 
-    /// Removes the checkpoints before the one after the steps so far that are too many.
-    fn prune(&self) -> Result<(), TrainError> {
+    /// Removes what is too much beside the checkpoint `whole`.
+    fn prune(&self, whole: &Path) -> Result<(), TrainError> {
         let (disk, run) = (self.folder.disk(), self.folder.path());
-        Checkpoint::prune(disk, run, self.settings.train.keep_checkpoints, self.step)
+        Checkpoint::prune(disk, run, self.settings.train.keep_checkpoints, whole)
     }
 
     /// Whether all steps are done.

@@ -32,14 +32,15 @@ fn world() -> world::World {
     })
 }
 
-fn parts() -> Parts {
+/// Of a run that keeps so many checkpoints.
+fn parts(keep_checkpoints: usize) -> Parts {
     let chat = chat();
     let settings = Settings {
         seed: Seed(3),
         train: train::Config {
             steps: STEPS,
             prompts_per_step: 1,
-            keep_checkpoints: 1,
+            keep_checkpoints,
             ..train::Config::default()
         },
         rollout: rollout::Config {
@@ -92,13 +93,14 @@ fn parts() -> Parts {
 fn run(
     disk: Arc<dyn Disk>,
     path: &Path,
+    keep: usize,
     saved: &mut Option<(u64, bool)>,
 ) -> Result<(), TrainError> {
     let record = RunRecord::default();
     let mut evaluated = false;
     let mut is_saved = false;
     let mut trainer = match path.join("config.toml").exists() {
-        false => Trainer::new(parts(), RunFolder::create(disk, path, "", &record)?)?,
+        false => Trainer::new(parts(keep), RunFolder::create(disk, path, "", &record)?)?,
         true => {
             let mut folder = RunFolder::open(disk, path)?;
             let latest = Checkpoint::latest(path)?;
@@ -114,10 +116,10 @@ fn run(
             let missing = folder.go_on("", &record, checkpoint.as_ref())?;
             assert!(missing.is_empty(), "{missing:?}");
             match checkpoint {
-                None => Trainer::new(parts(), folder)?,
+                None => Trainer::new(parts(keep), folder)?,
                 Some(checkpoint) => {
                     (evaluated, is_saved) = (checkpoint.state.evaluated, true);
-                    Trainer::resume(parts(), folder, &checkpoint)?
+                    Trainer::resume(parts(keep), folder, &checkpoint)?
                 }
             }
         }
@@ -166,6 +168,12 @@ fn files(run: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() {
+    for keep in [1, 2] {
+        fail_everywhere(keep);
+    }
+}
+
+fn fail_everywhere(keep: usize) {
     // In memory where that can be: the disk's own syncs would take ten times the run's time.
     let memory = Path::new("/dev/shm");
     let place = match memory.is_dir() {
@@ -180,16 +188,16 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
     };
     let (unbroken, grave) = (folder("unbroken"), folder("grave"));
     let disk = Arc::new(FaultyDisk::new(Fault::Broken, u64::MAX, 0, &grave));
-    run(disk.clone(), &unbroken.join("run"), &mut None).expect("nothing happens to it");
+    run(disk.clone(), &unbroken.join("run"), keep, &mut None).expect("nothing happens to it");
     let operations = disk.operations();
     let expected = files(&unbroken.join("run"));
     assert!(expected[Path::new("episodes.jsonl")].len() > 1000);
     assert!(expected.contains_key(Path::new("checkpoints/step-000003/model.safetensors")));
-    assert!(expected.len() < 20, "{:?}", expected.keys());
+    assert!(expected.len() < 30, "{:?}", expected.keys());
 
-    println!("{operations} operations, each failing:");
+    println!("checkpoints kept: {keep}; {operations} operations, each failing:");
     for fault in Fault::ALL {
-        let seeds = if fault == Fault::PowerCut { 3 } else { 1 };
+        let seeds = if fault == Fault::PowerCut { 2 } else { 1 };
         let (mut resumed, mut begun, mut twice) = (0, 0, 0);
         for (at, seed) in (0..operations).flat_map(|at| (0..seeds).map(move |seed| (at, seed))) {
             let place = tempfile::tempdir_in(place.path()).expect("a folder");
@@ -198,7 +206,7 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
             let path = place.path().join("run");
             let disk = Arc::new(FaultyDisk::new(fault, at, seed * operations + at, &grave));
             let mut saved = None;
-            let outcome = run(disk.clone(), &path, &mut saved);
+            let outcome = run(disk.clone(), &path, keep, &mut saved);
             assert!(disk.has_struck(), "{fault:?} at {at}");
             let error = outcome.err();
             let error = error.map_or("done all the same".to_owned(), |it| it.to_string());
@@ -213,9 +221,9 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
                 // Once more, while it goes on.
                 let at = (7 * at + seed) % operations;
                 let disk = Arc::new(FaultyDisk::new(fault, at, seed, &grave));
-                twice += usize::from(run(disk, &path, &mut saved).is_err());
+                twice += usize::from(run(disk, &path, keep, &mut saved).is_err());
             }
-            let again = run(Arc::new(RealDisk), &path, &mut saved);
+            let again = run(Arc::new(RealDisk), &path, keep, &mut saved);
             if let Err(problem) = again {
                 panic!("{fault:?} at {at}, seed {seed}, {error}: {problem}");
             }
@@ -244,7 +252,7 @@ fn a_run_whose_disk_fails_at_any_operation_in_any_way_resumes_to_the_last_bit() 
 
 /// A run that is done, with all of its checkpoints.
 fn whole_run(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    run(Arc::new(RealDisk), path, &mut None).expect("nothing happens to it");
+    run(Arc::new(RealDisk), path, 1, &mut None).expect("nothing happens to it");
     files(path)
 }
 
@@ -257,9 +265,8 @@ fn the_newest_whole_checkpoint_is_taken_and_newer_ones_are_named_with_their_dama
     let place = tempfile::tempdir().expect("a folder");
     let path = place.path().join("run");
     let folder = RunFolder::create(Arc::new(RealDisk), &path, "", &RunRecord::default());
-    let mut parts = parts();
-    parts.settings.train.keep_checkpoints = 0;
-    let mut trainer = Trainer::new(parts, folder.expect("a new folder")).expect("parts that fit");
+    let mut trainer =
+        Trainer::new(parts(0), folder.expect("a new folder")).expect("parts that fit");
     for _ in 0..STEPS {
         trainer.checkpoint(false).expect("a checkpoint");
         trainer.step().expect("a step");
@@ -280,7 +287,7 @@ fn the_newest_whole_checkpoint_is_taken_and_newer_ones_are_named_with_their_dama
 
     // What is damaged does not count among those that are kept, and is left for a person.
     fs::write(checkpoint(&path, 1).join("state.json"), "{").expect("a file");
-    Checkpoint::prune(&RealDisk, &path, 1, 1).expect("a prune");
+    Checkpoint::prune(&RealDisk, &path, 1, &checkpoint(&path, 0)).expect("a prune");
     assert!(checkpoint(&path, 0).exists() && checkpoint(&path, 1).exists());
     let latest = Checkpoint::latest(&path).expect("one is whole");
     assert_eq!(latest.checkpoint.expect("one is whole").state.step, 0);
@@ -309,7 +316,7 @@ fn a_damaged_checkpoint_steps_aside_when_its_step_is_done_again() {
     let trainer = {
         fs::remove_dir_all(&path).expect("the run");
         let folder = RunFolder::create(disk.clone(), &path, "", &RunRecord::default());
-        Trainer::new(parts(), folder.expect("a new folder")).expect("parts that fit")
+        Trainer::new(parts(1), folder.expect("a new folder")).expect("parts that fit")
     };
     trainer.checkpoint(false).expect("a checkpoint");
     drop(trainer);
@@ -322,7 +329,7 @@ fn a_damaged_checkpoint_steps_aside_when_its_step_is_done_again() {
     folder
         .go_on("", &RunRecord::default(), Some(&start))
         .expect("a run that goes on");
-    let mut trainer = Trainer::resume(parts(), folder, &start).expect("a run that goes on");
+    let mut trainer = Trainer::resume(parts(1), folder, &start).expect("a run that goes on");
     while !trainer.is_done() {
         trainer.step().expect("a step");
     }
@@ -341,11 +348,9 @@ fn a_checkpoint_of_before_manifests_is_gone_on_from_by_the_steps_of_its_lines() 
     let place = tempfile::tempdir().expect("a folder");
     let [whole, old] = ["whole", "old"].map(|name| place.path().join(name));
     let expected = whole_run(&whole);
-    let mut parts_of_all = parts();
-    parts_of_all.settings.train.keep_checkpoints = 0;
     let folder = RunFolder::create(Arc::new(RealDisk), &old, "", &RunRecord::default());
     let mut trainer =
-        Trainer::new(parts_of_all, folder.expect("a new folder")).expect("parts that fit");
+        Trainer::new(parts(0), folder.expect("a new folder")).expect("parts that fit");
     let world = world();
     let tasks: Vec<&Task> = world.suite.tasks().iter().take(1).collect();
     let evaluated = trainer.evaluate(&world.suite, &tasks, EvaluationMode::Greedy);
@@ -362,7 +367,7 @@ fn a_checkpoint_of_before_manifests_is_gone_on_from_by_the_steps_of_its_lines() 
     metrics.extend_from_slice(b"{\"step\":");
     fs::write(old.join("metrics.jsonl"), metrics).expect("a file");
 
-    run(Arc::new(RealDisk), &old, &mut None).expect("a run that goes on");
+    run(Arc::new(RealDisk), &old, 1, &mut None).expect("a run that goes on");
     assert!(files(&old) == expected);
 }
 
