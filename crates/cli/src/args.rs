@@ -4,8 +4,11 @@
 mod bench;
 mod data;
 mod eval;
+mod export;
+mod man;
 pub(crate) mod study;
 mod trace;
+mod watch;
 
 use std::path::{Path, PathBuf};
 
@@ -19,10 +22,13 @@ pub(crate) use self::data::{
     DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
+pub(crate) use self::export::{Export, ExportForm};
+pub(crate) use self::man::Man;
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
+pub(crate) use self::watch::Watch;
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -69,6 +75,10 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Show a run, or one of its episodes, as text
     Show(Show),
+    /// Watch a run while it goes on, or see how it stands, from its folder alone
+    Watch(Watch),
+    /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
+    Export(Export),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
@@ -80,6 +90,8 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual, a page for each command
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -103,12 +115,18 @@ pub(crate) struct Train {
     /// Go on where the run in this folder stopped, as if it never had
     #[arg(long, requires = "run")]
     pub(crate) resume: bool,
+    /// Go on although the config, the data, the model or the program is not what it was
+    #[arg(long, requires = "resume")]
+    pub(crate) allow_changed: bool,
     /// Print how much memory the run takes instead of running it
     #[arg(long, conflicts_with_all = ["resume", "run"])]
     pub(crate) plan: bool,
     /// Print the outcome, or the plan, as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// A line a step, and no view of the run, on a terminal too
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,9 +10,9 @@ pub(crate) fn start() -> train::Clock {
     Arc::new(move || began.elapsed())
 }
 
-/// The time of day, in seconds since 1970; 0 on a machine that believes to be earlier.
+/// Seconds since 1970; 0 on a machine that believes to be before.
 #[expect(clippy::disallowed_methods, reason = "time enters through the binary")]
-pub(crate) fn unix_seconds() -> f64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0.0, |since| since.as_secs_f64())
+pub(crate) fn since_1970() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
 }

@@ -19,10 +19,12 @@ mod policies;
 mod prompts;
 mod schema;
 mod scores;
+mod screen;
 mod suggestion;
 mod suites;
 mod terminal;
 mod tokenizer;
+mod watching;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,13 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// Says nothing: the whole terminal shows something else.
+    pub(crate) fn silent() -> Self {
+        let bar = ProgressBar::hidden();
+        let is_terminal = true;
+        Self { bar, is_terminal }
+    }
+
     /// `what` names the things that are counted.
     pub(crate) fn new(total: u64, what: &'static str) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
@@ -82,4 +89,13 @@ pub(crate) fn print_error(message: &str) {
 )]
 pub(crate) fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "pact".to_owned())
+}
+
+/// The command line of this process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "arguments enter through the binary"
+)]
+pub(crate) fn command_line() -> Vec<String> {
+    std::env::args().collect()
 }

@@ -2,10 +2,13 @@
 //! the binary so that nothing is needed to replay traces or begin a fresh model.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use chat::Chat;
+
+use crate::policies::Folders;
+use crate::{config_file, paths};
 
 /// What a model folder holds beside config and weights.
 const NAMES: [&str; 8] = [
@@ -100,4 +103,20 @@ pub(crate) fn load_chat(folder: Option<&Path>, config: chat::Config) -> Result<C
             .map_err(|error| anyhow!("folder `{}`: {error}", folder.display())),
         None => Ok(Chat::from_json(OWN[0].1, OWN[1].1, config)?),
     }
+}
+
+/// The folder of a run's tokenizer, as its config says; `None` for pact's own.
+pub(crate) fn folder_of_run(run: &Path) -> Result<Option<PathBuf>> {
+    let model = config_file::read(Some(&run.join("config.toml")), &[])?.model;
+    let Some(folder) = model.path.or(model.tokenizer) else {
+        return Ok(None);
+    };
+    Ok(Some(
+        Folders::find(&paths::resolve(&folder)?, None)?.tokenizer,
+    ))
+}
+
+/// Tokenizer and template of a run.
+pub(crate) fn of_run(run: &Path) -> Result<Chat> {
+    load_chat(folder_of_run(run)?.as_deref(), chat::Config::default())
 }

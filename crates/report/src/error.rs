@@ -14,6 +14,14 @@ pub enum ReportError {
         /// What was given.
         folder: PathBuf,
     },
+    /// A `run.json` that says nothing, or that a later pact wrote.
+    #[error("`{}`: {source}\nhint: take a pact that is at least as new as the one that wrote it", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: episode::RunRecordError,
+    },
     /// A file of the run that is there and will not be read.
     #[error("`{}` could not be read: {source}", path.display())]
     Read {
@@ -29,6 +37,14 @@ pub enum ReportError {
     NotSkipped {
         /// Where it would be kept.
         path: PathBuf,
+    },
+    /// A file that will not be written.
+    #[error("`{}` could not be written: {source}", path.display())]
+    Write {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
     },
     /// A line that is not what its file holds.
     #[error("`{}`, line {line}: {source}, expected {expected}", path.display())]

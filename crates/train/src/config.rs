@@ -40,6 +40,9 @@ pub struct Config {
     pub checkpoint_every: u64,
     /// Checkpoints that are kept, the newest first; 0 keeps all.
     pub keep_checkpoints: usize,
+    /// Whether the run's numbers are written as TensorBoard's event files too, in `tensorboard` of
+    /// the run's folder.
+    pub tensorboard: bool,
 }
 
 impl Default for Config {
@@ -58,6 +61,7 @@ impl Default for Config {
             evaluate_every: 0,
             checkpoint_every: 50,
             keep_checkpoints: 2,
+            tensorboard: true,
         }
     }
 }

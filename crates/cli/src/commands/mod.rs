@@ -7,6 +7,8 @@ mod config;
 mod data;
 mod doctor;
 mod eval;
+mod export;
+mod man;
 mod model;
 mod rollout;
 mod score;
@@ -14,6 +16,7 @@ mod show;
 mod study;
 mod trace;
 mod train;
+mod watch;
 
 use anyhow::Result;
 
@@ -34,9 +37,12 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Score(arguments) => score::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::Watch(arguments) => watch::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

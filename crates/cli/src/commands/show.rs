@@ -10,8 +10,7 @@ use serde::Deserialize;
 
 use crate::args::Show;
 use crate::exit::Exit;
-use crate::policies::Folders;
-use crate::{config_file, paths, terminal, tokenizer};
+use crate::{terminal, tokenizer};
 
 pub(crate) fn run(arguments: &Show) -> Result<Exit> {
     let run = &arguments.run;
@@ -90,17 +89,6 @@ fn tokenizer_folder(file: &Path, given: Option<&Path>) -> Result<Option<PathBuf>
         return Ok(Some(folder.to_owned()));
     }
     let above = file.ancestors().skip(1).take(2);
-    let Some(config) = above
-        .map(|run| run.join("config.toml"))
-        .find(|file| file.exists())
-    else {
-        return Ok(None);
-    };
-    let model = config_file::read(Some(&config), &[])?.model;
-    let Some(folder) = model.path.or(model.tokenizer) else {
-        return Ok(None);
-    };
-    Ok(Some(
-        Folders::find(&paths::resolve(&folder)?, None)?.tokenizer,
-    ))
+    let mut runs = above.filter(|run| run.join("config.toml").exists());
+    runs.next().map_or(Ok(None), tokenizer::folder_of_run)
 }

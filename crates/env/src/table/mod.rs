@@ -39,7 +39,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(Place, ReadRow)>, EnvError> {
 }
 
 /// Writes rows, as Parquet where the path ends in `.parquet`, else as JSON lines.
-pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<(), EnvError> {
+pub fn write(path: &Path, rows: &[Row]) -> Result<(), EnvError> {
     if is_parquet(path) {
         return write_parquet(path, rows);
     }

@@ -278,6 +278,7 @@ fn sample(group: &[Vec<u32>], context: usize) -> Sample {
             rollouts.sampled.push(0.0);
         }
         rollouts.episodes.push(begin..rollouts.places.len());
+        rollouts.numbers.push(i);
     }
     Sample {
         unshared_tokens: sequences.iter().map(|sequence| sequence.len()).sum(),

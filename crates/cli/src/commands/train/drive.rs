@@ -10,9 +10,10 @@ use env::Suite;
 use episode::{EvaluationMode, Phase};
 use train::{Checkpoint, StepReport, Trainer};
 
+use super::board::Board;
+use super::controls::Controls;
 use super::heartbeat::Heartbeat;
 use crate::config::{Eval, RunConfig};
-use crate::interrupt::Interrupt;
 use crate::scores;
 use crate::suites;
 use crate::terminal::Progress;
@@ -26,8 +27,9 @@ pub(super) struct Drive<'a> {
     evaluated: bool,
     /// The checkpoint that holds the run as it stands.
     saved: Option<PathBuf>,
-    interrupt: &'a Interrupt,
+    controls: &'a Controls,
     progress: Progress,
+    board: Board,
     heartbeat: Heartbeat,
     /// The last step's warnings.
     warned: Vec<&'static str>,
@@ -57,10 +59,16 @@ impl<'a> Drive<'a> {
         config: &RunConfig,
         suite: Option<Arc<dyn Suite>>,
         resumed: Option<Checkpoint>,
-        interrupt: &'a Interrupt,
+        controls: &'a Controls,
+        progress: Progress,
     ) -> Self {
         let train = &trainer.settings.train;
-        let progress = Progress::new(train.steps, "steps");
+        let board = Board::begin(
+            trainer.folder().path(),
+            trainer.step,
+            train.tensorboard,
+            progress.speaker(),
+        );
         let patience = Some(train.heartbeat_seconds).filter(|seconds| *seconds > 0.0);
         let heartbeat = Heartbeat::begin(
             trainer.folder().path(),
@@ -75,8 +83,9 @@ impl<'a> Drive<'a> {
             trainer,
             eval: config.eval,
             suite,
-            interrupt,
+            controls,
             progress,
+            board,
             heartbeat,
             warned: Vec::new(),
         }
@@ -102,7 +111,8 @@ impl<'a> Drive<'a> {
 
     fn go_on(&mut self) -> Result<Ending> {
         loop {
-            if self.interrupt.is_asked() {
+            self.wait_while_paused()?;
+            if self.controls.is_stopped() {
                 return Ok(Ending::Interrupted(self.save()?));
             }
             self.progress.set(self.trainer.step);
@@ -112,7 +122,8 @@ impl<'a> Drive<'a> {
             if self.trainer.is_done() {
                 return Ok(Ending::Done(self.save()?));
             }
-            if self.trainer.step > 0 && self.is_due(self.trainer.settings.train.checkpoint_every) {
+            let is_due = self.is_due(self.trainer.settings.train.checkpoint_every);
+            if (is_due && self.trainer.step > 0) || self.controls.take_checkpoint() {
                 self.save()?;
             }
             let report = {
@@ -120,10 +131,30 @@ impl<'a> Drive<'a> {
                 self.trainer.step()?
             };
             (self.evaluated, self.saved) = (false, None);
+            self.board.follow();
             let line = step_line(&report, self.trainer.settings.train.steps);
             self.progress.line(&line);
             self.warn(&report.warnings);
         }
+    }
+
+    /// Waits as long as somebody asked for it. A checkpoint is written meanwhile if that is asked
+    /// for.
+    fn wait_while_paused(&mut self) -> Result<()> {
+        let mut is_told = false;
+        while self.controls.is_paused() {
+            if self.controls.take_checkpoint() {
+                self.save()?;
+                is_told = false;
+            }
+            if !is_told {
+                let activity = self.trainer.activity();
+                activity.enter(Phase::Paused, self.trainer.step);
+                is_told = true;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Says each warning when it begins, not again while it lasts.
@@ -167,9 +198,12 @@ impl<'a> Drive<'a> {
             for (_, mode) in modes.into_iter().filter(|(is_wanted, _)| *is_wanted) {
                 let _span = tracing::info_span!("evaluation", ?mode).entered();
                 let evaluation = self.trainer.evaluate(&**suite, &tasks, mode)?;
-                self.progress.line(&evaluation_line(&evaluation));
+                let line = evaluation_line(&evaluation);
+                tracing::info!("{line}");
+                self.progress.line(&line);
             }
         }
+        self.board.follow();
         self.evaluated = true;
         self.saved = None;
         Ok(())

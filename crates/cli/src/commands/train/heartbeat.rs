@@ -78,7 +78,7 @@ impl Heartbeat {
         if let Some(now) = self.pulse.activity.snapshot() {
             let status = Status {
                 phase,
-                since: clock::unix_seconds(),
+                since: clock::since_1970(),
                 waiting: None,
                 ..self.pulse.status(&now)
             };
@@ -151,7 +151,7 @@ impl Pulse {
     }
 
     fn status(&self, now: &Snapshot) -> Status {
-        let updated = clock::unix_seconds();
+        let updated = clock::since_1970();
         Status {
             phase: now.phase,
             step: now.step,

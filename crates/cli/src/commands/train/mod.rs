@@ -1,33 +1,48 @@
 //! `pact train`: a run from its config to its table.
 
+mod board;
+mod changes;
+mod controls;
 mod drive;
 mod heartbeat;
 mod log;
 mod outcome;
 mod plan;
+mod record;
+mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use env::Suite;
-use episode::{Seed, Task};
+use episode::{RunRecord, Seed, Task};
+use store::RealDisk;
 use train::{Checkpoint, Parts, RunFolder, Settings, Trainer};
 
+use self::changes::Changes;
+use self::controls::Controls;
 use self::drive::{Drive, End};
 use self::outcome::Outcome;
 use self::plan::MemoryPlan;
+use self::view::View;
 use crate::args::Train;
 use crate::config::{Model, RunConfig};
 use crate::exit::{Exit, UsageError};
 use crate::interrupt::Interrupt;
 use crate::policies::Policy;
-use crate::{clock, config_file, engine, prompts, suites, terminal};
+use crate::terminal::Progress;
+use crate::{clock, config_file, engine, prompts, screen, suites, terminal};
 
 pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let clock = clock::start();
     let interrupt = Interrupt::watch()?;
     let file = config_path(arguments)?;
+    let run = run_folder(arguments, &file);
+    let stopped = match arguments.resume {
+        true => Some(RunFolder::open(Arc::new(RealDisk), &run)?),
+        false => None,
+    };
     let config = config_file::read(Some(&file), &arguments.set)?;
     let plan = MemoryPlan::new(&config, settings(&config))?;
     plan.check()?;
@@ -39,9 +54,8 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     engine::start(&config.engine)?;
-    let run = run_folder(arguments, &file);
     let checkpoint = match arguments.resume {
-        true => Checkpoint::latest(&run)?,
+        true => latest(&run)?,
         false => None,
     };
     let evaluation = match config.eval.greedy || config.eval.sampled {
@@ -51,7 +65,17 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let parts = parts(&config, clock.clone())?;
     parts.check()?;
     check_prompts(&parts, evaluation.as_deref(), &config)?;
-    let folder = open_folder(arguments, &run, &config, checkpoint.as_ref())?;
+    let step = checkpoint.as_ref().map_or(0, |it| it.state.step);
+    let record = record::of(&config, &parts, evaluation.as_deref(), step)?;
+    let folder = match stopped {
+        Some(folder) => go_on(folder, arguments, &config, record, checkpoint.as_ref())?,
+        None => RunFolder::create(
+            Arc::new(RealDisk),
+            &run,
+            &super::config::to_toml(&config),
+            &record,
+        )?,
+    };
     let trainer = match &checkpoint {
         Some(checkpoint) => Trainer::resume(parts, folder, checkpoint)?,
         None => Trainer::new(parts, folder)?,
@@ -62,8 +86,24 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     if let Some(warning) = plan.warning() {
         eprintln!("{warning}");
     }
-    let drive = Drive::new(trainer, &config, evaluation, checkpoint, &interrupt);
-    match drive.finish()? {
+    let controls = Arc::new(Controls::new(interrupt));
+    let is_viewed = !arguments.plain && !arguments.json && screen::is_there();
+    let view = is_viewed.then(|| View::begin(&run, Arc::clone(&controls)));
+    let view = view.transpose().unwrap_or_else(|error| {
+        eprintln!("warning: no view of the run: {error}");
+        None
+    });
+    let progress = match view {
+        Some(_) => Progress::silent(),
+        None => Progress::new(config.train.steps, "steps"),
+    };
+    let drive = Drive::new(
+        trainer, &config, evaluation, checkpoint, &controls, progress,
+    );
+    let end = drive.finish();
+    // The terminal is for what the run came to.
+    drop(view);
+    match end? {
         End::Interrupted { checkpoint } => {
             eprintln!("interrupted; `{}` is written", checkpoint.display());
             eprintln!("resume: {}", resume_command(&run));
@@ -181,39 +221,59 @@ fn check_prompts(parts: &Parts, evaluation: Option<&dyn Suite>, config: &RunConf
     Ok(())
 }
 
-fn open_folder(
+/// The checkpoint that a run goes on from. Says which newer ones are damaged.
+fn latest(run: &Path) -> Result<Option<Checkpoint>> {
+    let latest = Checkpoint::latest(run)?;
+    for damaged in &latest.damaged {
+        eprintln!(
+            "warning: `{}` is damaged and passed over: {}",
+            damaged.path.display(),
+            damaged.damage
+        );
+    }
+    Ok(latest.checkpoint)
+}
+
+/// Takes a stopped run up again, and says what is not as it was.
+fn go_on(
+    mut folder: RunFolder,
     arguments: &Train,
-    run: &Path,
     config: &RunConfig,
+    mut record: RunRecord,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<RunFolder> {
-    let resolved = super::config::to_toml(config);
-    if !arguments.resume {
-        return Ok(RunFolder::create(run, &resolved)?);
+    let before = match folder.run_record()? {
+        Some(before) => before,
+        None => unrecorded(folder.path())?,
+    };
+    let changes = Changes::between(&before, &record);
+    if !arguments.allow_changed {
+        changes.refuse(folder.path())?;
     }
-    let (step, evaluated) = checkpoint.map_or((0, false), |it| (it.state.step, it.state.evaluated));
-    let folder = RunFolder::reopen(run, step, evaluated)?;
-    replace_config(run, &resolved)?;
+    let sentences = changes.into_sentences();
+    for sentence in &sentences {
+        eprintln!("note: {sentence}");
+    }
+    for session in &mut record.sessions {
+        session.changes.clone_from(&sentences);
+    }
+    record.sessions = [before.sessions, record.sessions].concat();
+    let resolved = super::config::to_toml(config);
+    for missing in folder.go_on(&resolved, &record, checkpoint)? {
+        eprintln!("warning: {missing}");
+    }
     Ok(folder)
 }
 
-/// A run may be resumed with another config (more steps, say); its folder tells the one that
-/// it went on with.
-fn replace_config(run: &Path, resolved: &str) -> Result<()> {
-    let file = run.join("config.toml");
-    let io = |error| anyhow::anyhow!("`{}`: {error}", file.display());
-    let before = std::fs::read_to_string(&file).map_err(io)?;
-    if before != resolved {
-        let differing: Vec<&str> = (resolved.lines())
-            .filter(|line| !before.lines().any(|other| other == *line))
-            .collect();
-        eprintln!(
-            "note: resumed with another config: {}",
-            differing.join("; ")
-        );
-        let written = run.join("config.toml.tmp");
-        std::fs::write(&written, resolved).map_err(io)?;
-        std::fs::rename(&written, &file).map_err(io)?;
-    }
-    Ok(())
+/// What is known of a run of a pact that wrote no `run.json`.
+fn unrecorded(run: &Path) -> Result<RunRecord> {
+    let config = config_file::read(Some(&run.join("config.toml")), &[])?;
+    eprintln!(
+        "note: this run does not say what it was made of, since an older pact began it; only its \
+         config is compared"
+    );
+    Ok(RunRecord {
+        config: changes::keys(&config),
+        ..RunRecord::default()
+    })
 }
