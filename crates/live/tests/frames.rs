@@ -278,9 +278,8 @@ fn what_a_run_does_is_told_in_words() {
     slow["waiting"] =
         json!({"task": "w-3", "sample": 2, "turn": 4, "on": "the tool `find`", "seconds": 61});
     assert!(
-        told(&slow, true).ends_with(
-            "everybody waits for task w-3, sample 2, turn 4: the tool `find` for 1m 01s"
-        )
+        told(&slow, true)
+            .ends_with("slowest: task w-3, sample 2, turn 4 waits for the tool `find`, 1m 01s")
     );
 }
 
