@@ -1,5 +1,12 @@
 //! The Berkeley Function Calling Leaderboard, version 4: multi-turn, memory and web search.
 //! Its back ends, its executor, its checkers and its formats, natively. Knows no token.
+//!
+//! ```
+//! use bfcl::Category;
+//!
+//! let category = Category::of_id("multi_turn_miss_func_7").expect("a question's id");
+//! assert_eq!(category.name(), "multi_turn_miss_func");
+//! ```
 
 pub mod aggregate;
 pub mod backend;

@@ -5,6 +5,7 @@ mod bench;
 mod data;
 mod eval;
 mod export;
+mod man;
 pub(crate) mod study;
 mod trace;
 mod watch;
@@ -22,6 +23,7 @@ pub(crate) use self::data::{
 };
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::export::{Export, ExportForm};
+pub(crate) use self::man::Man;
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
@@ -88,6 +90,8 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual, a page for each command
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +115,9 @@ pub(crate) struct Train {
     /// Go on where the run in this folder stopped, as if it never had
     #[arg(long, requires = "run")]
     pub(crate) resume: bool,
+    /// Go on although the config, the data, the model or the program is not what it was
+    #[arg(long, requires = "resume")]
+    pub(crate) allow_changed: bool,
     /// Print how much memory the run takes instead of running it
     #[arg(long, conflicts_with_all = ["resume", "run"])]
     pub(crate) plan: bool,

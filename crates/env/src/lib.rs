@@ -1,6 +1,25 @@
 //! What an agent acts on: suites of tasks with tools, and what an episode was worth.
 //! Knows no token and no tensor. A tool that fails is an observation; only a suite that
 //! cannot be opened is an error.
+//!
+//! A task of the built-in world, and its expert's calls:
+//!
+//! ```
+//! use env::Suite;
+//! use env::world::{Config, generate};
+//!
+//! let world = generate(&Config {
+//!     tasks: 1,
+//!     ..Config::default()
+//! });
+//! let mut environment = world.suite.open(&world.suite.tasks()[0]);
+//! for turn in &world.traces[0].turns {
+//!     for (call, result) in turn.calls.iter().zip(&turn.results) {
+//!         assert_eq!(environment.call(call).text, *result);
+//!     }
+//! }
+//! assert_eq!(environment.score().metrics["solve-r"], 1.0);
+//! ```
 
 mod codes;
 pub mod convert;

@@ -1,5 +1,21 @@
 //! Token trees in, log-probabilities out; and back. Weights, sampling, optimisers.
 //! Knows no message, no tool and no reward.
+//!
+//! Two rollouts of one prompt share what they have in common:
+//!
+//! ```
+//! use model::TokenTree;
+//!
+//! let prompt = [1, 2, 3, 4];
+//! let (first, second) = ([&prompt[..], &[5, 6]].concat(), [&prompt[..], &[7]].concat());
+//! let (tree, places) = TokenTree::from_sequences(&[&first, &second]);
+//!
+//! assert_eq!(tree.len(), 7, "of eleven tokens");
+//! assert_eq!(places[0][..4], places[1][..4]);
+//! // Positions count along the path, so that both go on from the prompt's end.
+//! assert_eq!(tree.position(places[0][4]), 4);
+//! assert_eq!(tree.position(places[1][4]), 4);
+//! ```
 
 mod adapter;
 mod architecture;

@@ -1,5 +1,16 @@
 //! Python's values as text: literals and call strings read, `repr` and JSON as Python prints them.
 //! Runs nothing: a call string is parsed, never evaluated.
+//!
+//! ```
+//! use python::{parse_call_list, parse_literal};
+//!
+//! let value = parse_literal("{'a': [1, 2.0, None], 'b': 'it\\'s'}").expect("a literal");
+//! assert_eq!(value.repr(), r#"{'a': [1, 2.0, None], 'b': "it's"}"#);
+//!
+//! let calls = parse_call_list("[cd(folder='logs'), ls(a=True)]").expect("calls");
+//! assert_eq!(calls.len(), 2);
+//! assert!(parse_literal("open('/etc/passwd')").is_err(), "a call is no literal");
+//! ```
 
 mod call_list;
 mod compare;

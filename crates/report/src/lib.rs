@@ -2,6 +2,13 @@
 //! Measurements in, fits and plots out.
 //! Reads what a run wrote. Knows no model, no trainer and no terminal: whether there is colour
 //! is an argument, and so is the way from tokens to text.
+//!
+//! ```
+//! // Seconds of a step at four lengths: it grows a little faster than its tokens.
+//! let points = [(512.0, 1.0), (1024.0, 2.1), (2048.0, 4.5), (4096.0, 9.6)];
+//! let law = report::PowerLaw::fit(&points).expect("two points or more");
+//! assert!(1.0 < law.exponent && law.exponent < 1.2);
+//! ```
 
 mod bootstrap;
 mod comparison;

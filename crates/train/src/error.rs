@@ -18,7 +18,7 @@ pub enum TrainError {
         "{count} steps in a row were skipped, the last of them step {step}: {what} not finite\n\
          hint: the last checkpoint is whole; `pact show {} --skipped {step}` shows what the step \
          was to learn from. Go on from it with a smaller `optimizer.learning-rate` or \
-         `optimizer.grad-clip`, or with `engine.weights = \"f32\"`; `train.max-skipped` is how \
+         `optimizer.grad-clip`, or with `model.weights = \"f32\"`; `train.max-skipped` is how \
          many are borne", run.display()
     )]
     Skipped {
@@ -96,6 +96,28 @@ pub enum TrainError {
         problem: String,
         /// The way out.
         hint: &'static str,
+    },
+    /// Another process writes the run.
+    #[error("{0}\nhint: one process at a time writes a run; end that one, or wait for it")]
+    Lock(#[from] store::LockError),
+    /// A run folder of a pact that is yet to come.
+    #[error("`{}`: {source}\nhint: take a pact that is at least as new as the one that wrote it", path.display())]
+    Record {
+        /// Its `run.json`.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: episode::RunRecordError,
+    },
+    /// Not one of a run's checkpoints can be gone on from.
+    #[error(
+        "`{}`: none of its checkpoints is whole: {damages}\nhint: bring one back from a copy, or remove \
+         them to go on from the run's beginning", run.display()
+    )]
+    NoWholeCheckpoint {
+        /// The run.
+        run: PathBuf,
+        /// What is wrong with each.
+        damages: String,
     },
     /// The model, the tokenizer and the data do not belong together.
     #[error("{problem}\nhint: {hint}")]

@@ -1,6 +1,13 @@
 //! Joins the others into training: draws tasks, lets the policy meet them, turns what happened
 //! into token trees and streams, and takes the optimiser's step. Writes the run folder.
 //! Reads no argument, no environment variable, no clock of its own and no terminal.
+//!
+//! Every number of a step has a sentence:
+//!
+//! ```
+//! assert!(train::describe("clipped-trace-epoch-2").is_some());
+//! assert!(train::METRICS.iter().all(|(_, text)| text.ends_with('.')));
+//! ```
 
 mod batch;
 mod checkpoint;
@@ -22,7 +29,7 @@ mod rl;
 mod source;
 
 pub use batch::{Batch, Example, Imitated, OffPolicy, Rollouts, Sample};
-pub use checkpoint::{Checkpoint, State};
+pub use checkpoint::{Checkpoint, DamagedCheckpoint, Latest, State};
 pub use config::{Config, Missing, Place, Settings, Trace};
 pub use error::TrainError;
 pub use folder::{RunFolder, StepRecord};

@@ -70,6 +70,7 @@ impl Default for RobotSuite {
     }
 }
 
+// ANCHOR: suite
 impl Suite for RobotSuite {
     fn name(&self) -> &'static str {
         "robot"
@@ -93,6 +94,7 @@ impl Suite for RobotSuite {
         true
     }
 }
+// ANCHOR_END: suite
 
 /// One episode.
 struct House {
@@ -152,6 +154,7 @@ impl House {
     }
 }
 
+// ANCHOR: environment
 impl Environment for House {
     fn call(&mut self, call: &ToolCall) -> Observation {
         self.calls += 1;
@@ -175,6 +178,7 @@ impl Environment for House {
         }
     }
 }
+// ANCHOR_END: environment
 
 fn doors(room: &str) -> &'static [&'static str] {
     let place = HOUSE.iter().find(|(name, _)| *name == room);

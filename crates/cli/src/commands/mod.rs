@@ -8,6 +8,7 @@ mod data;
 mod doctor;
 mod eval;
 mod export;
+mod man;
 mod model;
 mod rollout;
 mod score;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

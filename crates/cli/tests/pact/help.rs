@@ -34,7 +34,7 @@ const PAGES: [&str; 27] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 8] = [
+const LATER_PAGES: [&str; 9] = [
     "train",
     "model merge",
     "show",
@@ -43,6 +43,7 @@ const LATER_PAGES: [&str; 8] = [
     "compare",
     "study",
     "completions",
+    "man",
 ];
 
 /// Pages whose examples need a server.
@@ -83,13 +84,6 @@ fn the_examples_of_every_help_page_run() {
     place.write("runs/quickstart.toml", QUICK);
     let study = STUDY.replace("run.toml", "runs/quickstart.toml");
     place.write("study.toml", &study);
-    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_pact"));
-    let folder = folder.parent().expect("the binary lies in a folder");
-    let mut path = vec![folder.to_owned()];
-    path.extend(std::env::split_paths(
-        &std::env::var_os("PATH").unwrap_or_default(),
-    ));
-    let path = std::env::join_paths(path).expect("paths without a colon");
     let mut count = 0;
     for page in PAGES.iter().chain(&LATER_PAGES) {
         let help = place.pact(&format!("{page} --help")).done();
@@ -100,14 +94,33 @@ fn the_examples_of_every_help_page_run() {
         );
         assert_eq!(examples.is_some(), !groups_commands, "`pact {page} --help`");
         for line in examples.unwrap_or_default().lines() {
-            let mut shell = std::process::Command::new("sh");
-            shell.args(["-c", line]).env("PATH", &path);
-            let outcome = place.run(&mut shell);
+            let outcome = place.shell(line);
             assert_eq!(outcome.code, Some(0), "{line}\n{}", outcome.stderr);
             count += 1;
         }
     }
     println!("{count} examples");
+}
+
+/// Every command has a page of the manual, and `man` can lay it out where there is one.
+#[test]
+fn the_manual_has_a_page_for_every_command() {
+    let place = Place::new();
+    assert_eq!(place.pact("man --out man1").done(), "");
+    let pages = PAGES.iter().chain(&LATER_PAGES).chain(&PAGES_OF_SERVERS);
+    for page in pages {
+        let name = format!("pact {page}").trim_end().replace(' ', "-");
+        let source = place.read(&format!("man1/{name}.1"));
+        assert!(source.contains(&format!(".TH {name} 1")), "{source}");
+    }
+    let has_man = place.shell("command -v man").code == Some(0);
+    match has_man {
+        true => {
+            let text = place.shell("man -l man1/pact-data-make-world.1").done();
+            assert!(text.contains("pact data make world --tasks"), "{text}");
+        }
+        false => println!("skipped laying a page out: this machine has no `man`"),
+    }
 }
 
 #[test]

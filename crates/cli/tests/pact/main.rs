@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bench;
+mod book;
 mod compare;
 mod convert;
 mod data;
@@ -9,6 +10,7 @@ mod endpoint;
 mod eval;
 mod fetch;
 mod help;
+mod kill;
 mod study;
 mod suites;
 mod trace;
@@ -62,6 +64,17 @@ impl Place {
         self.run(pact().args(arguments))
     }
 
+    /// Runs a line of a shell that finds `pact`.
+    fn shell(&self, line: &str) -> Outcome {
+        let binary = Path::new(env!("CARGO_BIN_EXE_pact"));
+        let mut folders = vec![binary.parent().expect("a file lies in a folder").to_owned()];
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        folders.extend(std::env::split_paths(&path));
+        let path = std::env::join_paths(folders).expect("paths without a colon");
+        let mut shell = plain(Command::new("sh"));
+        self.run(shell.args(["-c", line]).env("PATH", path))
+    }
+
     fn run(&self, command: &mut Command) -> Outcome {
         let output: Output = command
             .current_dir(self.folder.path())
@@ -85,7 +98,11 @@ impl Place {
 }
 
 fn pact() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pact"));
+    plain(Command::new(env!("CARGO_BIN_EXE_pact")))
+}
+
+/// Without what whoever runs the tests may have set.
+fn plain(mut command: Command) -> Command {
     command.env_remove("RUST_LOG");
     command.env_remove("PACT_INSTRUCTIONS");
     command.env("COLUMNS", "100");
