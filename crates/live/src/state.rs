@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use episode::{Evaluation, EvaluationMode, Status};
+use episode::{Evaluation, EvaluationMode, RunRecord, Status};
 use report::{Follower, News, ReportError, RunFolder, shown_metrics};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -133,16 +133,7 @@ impl RunState {
     }
 
     fn poll_began(&mut self) {
-        #[derive(Deserialize)]
-        struct Run {
-            #[serde(default)]
-            sessions: Vec<Session>,
-        }
-        #[derive(Deserialize)]
-        struct Session {
-            began: f64,
-        }
-        match self.read_json::<Run>("run.json") {
+        match self.read_json::<RunRecord>("run.json") {
             Ok(run) => self.began = run.and_then(|it| Some(it.sessions.first()?.began)),
             Err(problem) => self.problem = Some(problem),
         }

@@ -301,4 +301,7 @@ fn what_cannot_be_read_is_told_and_no_end() {
     );
     let error = RunState::open(&folder.path().join("checkpoints")).unwrap_err();
     assert!(error.to_string().contains("is not a run folder"), "{error}");
+    write(folder.path(), "run.json", r#"{"format":7}"#);
+    let error = RunState::open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("is of format 7"), "{error}");
 }
