@@ -6,6 +6,7 @@ mod data;
 mod eval;
 mod export;
 mod man;
+mod report;
 pub(crate) mod study;
 mod trace;
 mod watch;
@@ -24,6 +25,7 @@ pub(crate) use self::data::{
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::export::{Export, ExportForm};
 pub(crate) use self::man::Man;
+pub(crate) use self::report::{Report, ReportForm};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
@@ -79,6 +81,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
     Export(Export),
+    /// Write runs as one page to read: what was asked and answered, how it went, what it cost
+    Report(Report),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables

@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod man;
 mod model;
+mod report;
 mod rollout;
 mod score;
 mod show;
@@ -39,6 +40,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Show(arguments) => show::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
