@@ -6,6 +6,7 @@ mod data;
 mod eval;
 pub(crate) mod study;
 mod trace;
+mod view;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,7 @@ pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
+pub(crate) use self::view::View;
 use crate::config::Preset;
 
 /// Trains language models to use tools over many turns: SFT, GRPO and PACT, from expert
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Show a run, or one of its episodes, as text
     Show(Show),
+    /// Read a run's episodes in a browser, on a page that this program serves
+    View(View),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables

@@ -14,6 +14,7 @@ mod show;
 mod study;
 mod trace;
 mod train;
+mod view;
 
 use anyhow::Result;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Score(arguments) => score::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Show(arguments) => show::run(&arguments),
+        Command::View(arguments) => view::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
