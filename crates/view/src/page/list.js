@@ -16,6 +16,7 @@ export class List {
     Object.assign(this, { box, rows, counted });
     this.parameters = {};
     this.pages = new Map();
+    this.waiting = new Set();
     this.total = 0;
     this.cursor = -1;
     this.asked = new AbortController();
