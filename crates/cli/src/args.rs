@@ -9,6 +9,7 @@ mod man;
 mod report;
 pub(crate) mod study;
 mod trace;
+mod view;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,7 @@ pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
+pub(crate) use self::view::View;
 pub(crate) use self::watch::Watch;
 use crate::config::Preset;
 
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Write runs as one page to read: what was asked and answered, how it went, what it cost
     Report(Report),
+    /// Read a run's episodes in a browser, on a page that this program serves
+    View(View),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
