@@ -115,6 +115,9 @@ pub(crate) struct Train {
     /// Go on where the run in this folder stopped, as if it never had
     #[arg(long, requires = "run")]
     pub(crate) resume: bool,
+    /// Go on although the config, the data, the model or the program is not what it was
+    #[arg(long, requires = "resume")]
+    pub(crate) allow_changed: bool,
     /// Print how much memory the run takes instead of running it
     #[arg(long, conflicts_with_all = ["resume", "run"])]
     pub(crate) plan: bool,

@@ -90,3 +90,12 @@ pub(crate) fn print_error(message: &str) {
 pub(crate) fn program() -> String {
     std::env::args().next().unwrap_or_else(|| "pact".to_owned())
 }
+
+/// The command line of this process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "arguments enter through the binary"
+)]
+pub(crate) fn command_line() -> Vec<String> {
+    std::env::args().collect()
+}

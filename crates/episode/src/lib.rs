@@ -20,6 +20,7 @@
 mod credit;
 mod episode;
 mod evaluation;
+mod run_record;
 mod seed;
 mod skipped;
 mod status;
@@ -30,6 +31,7 @@ pub use episode::{
     Author, Episode, Group, Observation, ParseFailure, Part, Score, Segment, StopReason, Turn,
 };
 pub use evaluation::{Evaluation, EvaluationMode, TaskResult};
+pub use run_record::{Machine, RunRecord, RunRecordError, Session};
 pub use seed::Seed;
 pub use skipped::{Culprit, NotFinite, Refused, Skipped};
 pub use status::{Phase, Status, Waiting};

@@ -14,6 +14,14 @@ pub enum ReportError {
         /// What was given.
         folder: PathBuf,
     },
+    /// A `run.json` that says nothing, or that a later pact wrote.
+    #[error("`{}`: {source}\nhint: take a pact that is at least as new as the one that wrote it", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: episode::RunRecordError,
+    },
     /// A file of the run that is there and will not be read.
     #[error("`{}` could not be read: {source}", path.display())]
     Read {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use episode::{Credit, Episode, Evaluation, EvaluationMode};
+use episode::{Credit, Episode, Evaluation, EvaluationMode, RunRecord, RunRecordError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -34,15 +34,40 @@ struct StepOfLine {
 }
 
 impl RunFolder {
-    /// Opens the folder of a run: a folder with a `config.toml`.
+    /// Opens the folder of a run: a folder with a `config.toml`, of a form that is known.
     pub fn open(folder: &Path) -> Result<Self, ReportError> {
         if !folder.join("config.toml").is_file() {
             let folder = folder.to_owned();
             return Err(ReportError::NotARun { folder });
         }
-        Ok(Self {
+        let run = Self {
             path: folder.to_owned(),
-        })
+        };
+        match run.record() {
+            Err(
+                newer @ ReportError::Record {
+                    source: RunRecordError::Newer { .. },
+                    ..
+                },
+            ) => Err(newer),
+            // What else is in the folder can be read without it.
+            _ => Ok(run),
+        }
+    }
+
+    /// What the run was made of, and who wrote it. `None` where an older pact did not write it
+    /// down, or the file was not copied.
+    pub fn record(&self) -> Result<Option<RunRecord>, ReportError> {
+        let path = self.path.join("run.json");
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(ReportError::Read { path, source }),
+        };
+        let record = RunRecord::from_json(&text);
+        record
+            .map(Some)
+            .map_err(|source| ReportError::Record { path, source })
     }
 
     /// The text of `config.toml`, the config as resolved.

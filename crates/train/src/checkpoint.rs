@@ -1,11 +1,13 @@
 //! Checkpoints: model folders that anything can load, or adapter folders where an adapter is
 //! trained, with what a resumed run needs beside.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use model::{AdapterFolder, Model, Optimizer, OptimizerState, Precision, Weights};
 use serde::{Deserialize, Serialize};
+use store::{Disk, Manifest, Operation};
 
 use crate::TrainError;
 
@@ -20,26 +22,53 @@ pub struct Checkpoint {
 
 /// Where in the run a checkpoint was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case")]
 pub struct State {
     /// Steps done.
     pub step: u64,
     /// Whether the evaluation due after them was done too.
     pub evaluated: bool,
-    /// A digest of the training tasks' ids, so that a resumed run notices other data.
-    pub tasks: String,
+    /// Bytes that each of the run's files of records had, by name. `None` in a checkpoint of a
+    /// pact that wrote no manifest either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lengths: Option<BTreeMap<String, u64>>,
+}
+
+/// What a run can go on from.
+#[derive(Debug, Default)]
+pub struct Latest {
+    /// The newest whole checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+    /// Newer ones, which are not whole; the newest first.
+    pub damaged: Vec<DamagedCheckpoint>,
+}
+
+/// A checkpoint that cannot be gone on from. Its folder is left as it is.
+#[derive(Debug)]
+pub struct DamagedCheckpoint {
+    /// Its folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub damage: String,
 }
 
 const STATE: &str = "state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
+/// Where a checkpoint is written, and where one lies that is on its way out.
+const PARTIAL: &str = "partial.tmp";
+const SURPLUS: &str = "surplus.tmp";
+/// What a checkpoint's folder is called while another of the same step takes its place.
+const OLD: &str = "old";
+const DAMAGED: &str = "damaged";
 /// Weights are kept whole up to this size, and sharded above.
 const SHARD_BYTES: usize = 5_000_000_000;
 
 impl Checkpoint {
-    /// Writes a checkpoint beside its place, and moves it there once it is whole: a full disk
-    /// leaves the ones before as they were. `companions` are further files of a model folder,
-    /// the tokenizer's, by name and text.
+    /// Writes a checkpoint beside its place, with a manifest, and moves it there once all of it
+    /// is on the platter: whatever happens meanwhile leaves the ones before as they were.
+    /// `companions` are further files of a model folder, the tokenizer's, by name and text.
     pub fn write(
+        disk: &dyn Disk,
         run: &Path,
         state: &State,
         model: &Model,
@@ -48,90 +77,92 @@ impl Checkpoint {
     ) -> Result<PathBuf, TrainError> {
         let folder = run.join("checkpoints");
         let path = folder.join(format!("step-{:06}", state.step));
-        let partial = folder.join("partial.tmp");
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |error| TrainError::file(path, error)
-        };
-        if partial.exists() {
-            fs::remove_dir_all(&partial).map_err(io(&partial))?;
-        }
-        fs::create_dir_all(&partial).map_err(io(&partial))?;
-        let written = (|| -> Result<(), TrainError> {
-            match (&model.adapter, model.weights.masters()) {
-                (Some(adapter), _) => adapter.save(&partial)?,
-                (None, Some(masters)) => model::save(
-                    &partial,
-                    &model.architecture,
-                    masters,
-                    Precision::F32,
-                    SHARD_BYTES,
-                )?,
-                (None, None) => panic!("what is trained has f32 masters"),
-            }
-            optimizer.state().save(&partial.join(OPTIMIZER))?;
-            for (name, text) in companions {
-                fs::write(partial.join(name), text).map_err(io(&partial.join(name)))?;
-            }
-            let state = serde_json::to_string_pretty(state).expect("a state is JSON");
-            fs::write(partial.join(STATE), state).map_err(io(&partial.join(STATE)))
+        let partial = folder.join(PARTIAL);
+        remove_if_there(disk, &partial)?;
+        let written = (|| {
+            perform(disk, Operation::CreateFolder(&partial), &partial)?;
+            fill(disk, &partial, state, model, optimizer, companions)?;
+            perform(disk, Operation::SyncTree(&partial), &partial)?;
+            take_place(disk, &partial, &path)?;
+            perform(disk, Operation::SyncFolder(&folder), &folder)
         })();
         if let Err(error) = written {
             // Only what this call made; the error that matters is the first one.
-            let _ = fs::remove_dir_all(&partial);
+            let _ = disk.perform(Operation::Remove(&partial));
             return Err(error);
         }
-        if path.exists() {
-            fs::remove_dir_all(&path).map_err(io(&path))?;
+        let old = path.with_extension(OLD);
+        if old.exists() {
+            remove(disk, &old)?;
         }
-        fs::rename(&partial, &path).map_err(io(&path))?;
         Ok(path)
     }
 
-    /// The newest whole checkpoint of a run.
-    pub fn latest(run: &Path) -> Result<Option<Self>, TrainError> {
-        Ok(Self::all(run)?.pop())
+    /// The newest checkpoint of a run that is whole to the last bit, which takes reading it. A
+    /// run all of whose checkpoints are damaged is an error, since it is none without any.
+    pub fn latest(run: &Path) -> Result<Latest, TrainError> {
+        let mut latest = Latest::default();
+        for path in places(run)?.into_iter().rev() {
+            match Self::open(&path, Manifest::check) {
+                Ok(checkpoint) => {
+                    latest.checkpoint = Some(checkpoint);
+                    return Ok(latest);
+                }
+                Err(damage) => latest.damaged.push(DamagedCheckpoint { path, damage }),
+            }
+        }
+        if latest.damaged.is_empty() {
+            return Ok(latest);
+        }
+        let each =
+            (latest.damaged.iter()).map(|it| format!("`{}`: {}", it.path.display(), it.damage));
+        Err(TrainError::NoWholeCheckpoint {
+            run: run.to_owned(),
+            damages: each.collect::<Vec<_>>().join("; "),
+        })
     }
 
-    /// Removes all but the newest `keep`; 0 keeps all.
-    pub fn prune(run: &Path, keep: usize) -> Result<(), TrainError> {
-        let all = Self::all(run)?;
-        let surplus = all
-            .len()
-            .saturating_sub(if keep == 0 { all.len() } else { keep });
-        for old in &all[..surplus] {
-            fs::remove_dir_all(&old.path).map_err(|error| TrainError::file(&old.path, error))?;
+    /// The newest checkpoint of a run whose files are all there and as long as they were.
+    pub fn newest(run: &Path) -> Result<Option<Self>, TrainError> {
+        let places = places(run)?.into_iter().rev();
+        let mut whole = places.filter_map(|path| Self::open(&path, Manifest::check_lengths).ok());
+        Ok(whole.next())
+    }
+
+    /// Removes all but the newest `keep` of the checkpoints up to `step`, at which one was written
+    /// just now; 0 keeps all. Damaged ones do not count and stay, and so do later ones, which
+    /// the run passed over.
+    pub fn prune(disk: &dyn Disk, run: &Path, keep: usize, step: u64) -> Result<(), TrainError> {
+        remove_if_there(disk, &run.join("checkpoints").join(SURPLUS))?;
+        if keep == 0 {
+            return Ok(());
+        }
+        let whole: Vec<Self> = (places(run)?.into_iter())
+            .filter_map(|path| Self::open(&path, Manifest::check_lengths).ok())
+            .filter(|checkpoint| checkpoint.state.step <= step)
+            .collect();
+        for old in &whole[..whole.len().saturating_sub(keep)] {
+            remove(disk, &old.path)?;
         }
         Ok(())
     }
 
-    /// All whole checkpoints, the oldest first.
-    fn all(run: &Path) -> Result<Vec<Self>, TrainError> {
-        let folder = run.join("checkpoints");
-        if !folder.is_dir() {
-            return Ok(Vec::new());
+    /// Opens a checkpoint if `check` finds nothing wrong with it.
+    fn open(
+        path: &Path,
+        check: impl Fn(&Manifest, &Path) -> Result<(), store::Damage>,
+    ) -> Result<Self, String> {
+        let unreadable = |problem: String| format!("`{STATE}` cannot be read: {problem}");
+        let text = fs::read_to_string(path.join(STATE));
+        let text = text.map_err(|error| unreadable(error.to_string()))?;
+        let state: State =
+            serde_json::from_str(&text).map_err(|error| unreadable(error.to_string()))?;
+        if state.lengths.is_some() {
+            let manifest = Manifest::read(path).map_err(|damage| damage.to_string())?;
+            check(&manifest, path).map_err(|damage| damage.to_string())?;
         }
-        let entries = fs::read_dir(&folder).map_err(|error| TrainError::file(&folder, error))?;
-        let mut all = Vec::new();
-        for entry in entries {
-            let path = entry
-                .map_err(|error| TrainError::file(&folder, error))?
-                .path();
-            let is_partial = path.extension().is_some_and(|extension| extension == "tmp");
-            let file = path.join(STATE);
-            if is_partial || !file.is_file() {
-                continue;
-            }
-            let text = fs::read_to_string(&file).map_err(|error| TrainError::file(&file, error))?;
-            let state = serde_json::from_str(&text).map_err(|error| TrainError::Folder {
-                path: file,
-                problem: error.to_string(),
-                hint: "remove this checkpoint's folder to go on from the one before",
-            })?;
-            all.push(Self { path, state });
-        }
-        all.sort_by_key(|checkpoint| checkpoint.state.step);
-        Ok(all)
+        let path = path.to_owned();
+        Ok(Self { path, state })
     }
 
     /// Puts what was trained, the weights or the adapter, back into the run's model.
@@ -169,5 +200,100 @@ impl Checkpoint {
     /// The optimiser's moments.
     pub fn optimizer(&self) -> Result<OptimizerState<'static>, TrainError> {
         Ok(OptimizerState::load(&self.path.join(OPTIMIZER))?)
+    }
+}
+
+/// Writes all files of a checkpoint, the manifest last.
+fn fill(
+    disk: &dyn Disk,
+    folder: &Path,
+    state: &State,
+    model: &Model,
+    optimizer: &Optimizer,
+    companions: &[(String, String)],
+) -> Result<(), TrainError> {
+    match (&model.adapter, model.weights.masters()) {
+        (Some(adapter), _) => adapter.save(folder)?,
+        (None, Some(masters)) => model::save(
+            folder,
+            &model.architecture,
+            masters,
+            Precision::F32,
+            SHARD_BYTES,
+        )?,
+        (None, None) => panic!("what is trained has f32 masters"),
+    }
+    optimizer.state().save(&folder.join(OPTIMIZER))?;
+    let write = |name: &str, text: &str| {
+        let file = folder.join(name);
+        perform(disk, Operation::Write(&file, text.as_bytes()), &file)
+    };
+    for (name, text) in companions {
+        write(name, text)?;
+    }
+    let state = serde_json::to_string_pretty(state).expect("a state is JSON");
+    write(STATE, &state)?;
+    let manifest = Manifest::of(folder).map_err(|error| TrainError::file(folder, error))?;
+    write(Manifest::NAME, &manifest.to_json())
+}
+
+/// Gives a whole checkpoint its name. One that has it already steps aside, to be removed by the
+/// caller once the new one is there for good, or, if it is damaged, to be left for a person.
+fn take_place(disk: &dyn Disk, partial: &Path, path: &Path) -> Result<(), TrainError> {
+    if path.exists() {
+        let is_whole = Checkpoint::open(path, Manifest::check).is_ok();
+        let aside = path.with_extension(if is_whole { OLD } else { DAMAGED });
+        if aside.exists() {
+            remove(disk, &aside)?;
+        }
+        perform(disk, Operation::Rename(path, &aside), path)?;
+    }
+    perform(disk, Operation::Rename(partial, path), path)
+}
+
+/// Where a run's checkpoints are, the oldest first. One that stepped aside comes before the one
+/// of the same step.
+fn places(run: &Path) -> Result<Vec<PathBuf>, TrainError> {
+    let folder = run.join("checkpoints");
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(&folder).map_err(|error| TrainError::file(&folder, error))?;
+    let mut places = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| TrainError::file(&folder, error))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let step = name.strip_prefix("step-").and_then(|rest| {
+            let (step, is_old) = match rest.strip_suffix(".old") {
+                Some(step) => (step, true),
+                None => (rest, false),
+            };
+            Some((step.parse::<u64>().ok()?, !is_old))
+        });
+        places.extend(step.map(|step| (step, entry.path())));
+    }
+    places.sort();
+    Ok(places.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Removes a checkpoint under a name that is none's, for good: half of its folder would look like
+/// one that is damaged.
+fn remove(disk: &dyn Disk, path: &Path) -> Result<(), TrainError> {
+    let surplus = path.with_file_name(SURPLUS);
+    let folder = path.parent().expect("a checkpoint lies in a folder");
+    remove_if_there(disk, &surplus)?;
+    perform(disk, Operation::Rename(path, &surplus), path)?;
+    perform(disk, Operation::SyncFolder(folder), folder)?;
+    perform(disk, Operation::Remove(&surplus), &surplus)
+}
+
+fn perform(disk: &dyn Disk, operation: Operation<'_>, path: &Path) -> Result<(), TrainError> {
+    (disk.perform(operation)).map_err(|error| TrainError::file(path, error))
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), TrainError> {
+    match path.symlink_metadata() {
+        Ok(_) => perform(disk, Operation::Remove(path), path),
+        Err(_) => Ok(()),
     }
 }

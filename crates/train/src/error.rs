@@ -97,6 +97,28 @@ pub enum TrainError {
         /// The way out.
         hint: &'static str,
     },
+    /// Another process writes the run.
+    #[error("{0}\nhint: one process at a time writes a run; end that one, or wait for it")]
+    Lock(#[from] store::LockError),
+    /// A run folder of a pact that is yet to come.
+    #[error("`{}`: {source}\nhint: take a pact that is at least as new as the one that wrote it", path.display())]
+    Record {
+        /// Its `run.json`.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: episode::RunRecordError,
+    },
+    /// Not one of a run's checkpoints can be gone on from.
+    #[error(
+        "`{}`: none of its checkpoints is whole: {damages}\nhint: bring one back from a copy, or remove \
+         them to go on from the run's beginning", run.display()
+    )]
+    NoWholeCheckpoint {
+        /// The run.
+        run: PathBuf,
+        /// What is wrong with each.
+        damages: String,
+    },
     /// The model, the tokenizer and the data do not belong together.
     #[error("{problem}\nhint: {hint}")]
     Setup {

@@ -2,29 +2,55 @@
 //!
 //! ```text
 //! config.toml         as resolved          metrics.jsonl      one object a step
+//! run.json            what it was begun with, and by whom it was gone on with
 //! episodes.jsonl      one training episode a line, with its step and its credit
 //! traces.jsonl        how an expert does what was rolled out: a task a line, when first drawn
 //! evaluations.jsonl   one evaluation a line    evaluations/   their episodes
 //! skipped/            steps whose loss or gradient was not finite, each with its episodes
 //! log.jsonl           what the run said        checkpoints/   model folders to resume from
+//! lock                held by the process that writes
 //! ```
+//!
+//! Files of records grow by whole steps and are synced before each checkpoint, which says how
+//! long they are: whatever comes behind is of steps that will be done again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use episode::{Credit, Episode, Evaluation, EvaluationMode, Group, Message, Skipped, Trace};
+use episode::{
+    Credit, Episode, Evaluation, EvaluationMode, Group, Message, RunRecord, RunRecordError,
+    Skipped, Trace,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use store::{Disk, Lock, Operation};
 
 use crate::TrainError;
+use crate::checkpoint::{Checkpoint, State};
 use crate::experience::{Experience, Rolled};
 
-/// The folder of one run.
+const CONFIG: &str = "config.toml";
+const RECORD: &str = "run.json";
+/// The files that grow, a record a line.
+const RECORDS: [&str; 4] = [
+    "metrics.jsonl",
+    "episodes.jsonl",
+    "traces.jsonl",
+    "evaluations.jsonl",
+];
+/// Folders with files of single steps, `step-000100…`.
+const EVALUATIONS: &str = "evaluations";
+const SKIPPED: &str = "skipped";
+
+/// The folder of one run, which nobody else writes meanwhile.
 pub struct RunFolder {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
+    _lock: Lock,
     /// Tasks whose traces are written down.
     traced: HashSet<String>,
 }
@@ -94,48 +120,113 @@ fn episode_lines<'a>(
     })
 }
 
-/// The folder of skipped steps.
-const SKIPPED: &str = "skipped";
-
 impl RunFolder {
-    /// A new run's folder; it must not hold a run already. Writes config.toml.
-    pub fn create(path: &Path, config: &str) -> Result<Self, TrainError> {
-        let folder = Self {
-            path: path.to_owned(),
-            traced: HashSet::new(),
-        };
-        let config_file = folder.path.join("config.toml");
-        if config_file.exists() {
+    /// A new run's folder; it must not hold a run already. Writes `run.json`, and `config.toml`
+    /// last: a folder with it is a run.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        config: &str,
+        record: &RunRecord,
+    ) -> Result<Self, TrainError> {
+        if path.join(CONFIG).exists() {
             return Err(TrainError::Folder {
                 path: path.to_owned(),
                 problem: "there is a run in this folder already".into(),
                 hint: "go on with it by `--resume`, or name another folder with `--run`",
             });
         }
-        for part in ["checkpoints", "evaluations"] {
-            let part = folder.path.join(part);
-            fs::create_dir_all(&part).map_err(|error| TrainError::file(&part, error))?;
+        for part in ["checkpoints", EVALUATIONS] {
+            let part = path.join(part);
+            let made = store::create_folder(&*disk, &part);
+            made.map_err(|error| TrainError::file(&part, error))?;
         }
-        fs::write(&config_file, config).map_err(|error| TrainError::file(&config_file, error))?;
+        let folder = Self::locked(disk, path)?;
+        folder.replace(RECORD, &record.to_json())?;
+        folder.replace(CONFIG, config)?;
         Ok(folder)
     }
 
-    /// The folder of a run that goes on after `step` steps: what it recorded of later ones, and
-    /// of the evaluation that comes next, is taken back.
-    pub fn reopen(path: &Path, step: u64, evaluated: bool) -> Result<Self, TrainError> {
-        let mut folder = Self {
+    /// The folder of a run that is to go on. Changes nothing in it yet.
+    pub fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, TrainError> {
+        let missing = |problem: &str, hint| TrainError::Folder {
             path: path.to_owned(),
-            traced: HashSet::new(),
+            problem: problem.into(),
+            hint,
         };
-        folder.keep_lines("metrics.jsonl", |s| s < step)?;
-        folder.keep_lines("episodes.jsonl", |s| s < step)?;
-        folder.keep_lines("traces.jsonl", |s| s < step)?;
-        let traced = folder.lines::<TracedTask>("traces.jsonl")?;
-        folder.traced = traced.into_iter().map(|line| line.task).collect();
-        folder.keep_lines("evaluations.jsonl", |s| {
-            s < step || (evaluated && s == step)
-        })?;
+        if !path.join(CONFIG).is_file() {
+            return Err(missing(
+                "there is no run in this folder to resume: it has no `config.toml`",
+                "copy the run whole, or begin one without `--resume`",
+            ));
+        }
+        if !path.join("checkpoints").is_dir() {
+            return Err(missing(
+                "it has no folder `checkpoints`, as if it had been copied in part",
+                "copy the run whole, or make that folder to go on from the run's beginning",
+            ));
+        }
+        let folder = Self::locked(disk, path)?;
+        folder.run_record()?;
         Ok(folder)
+    }
+
+    fn locked(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, TrainError> {
+        Ok(Self {
+            _lock: Lock::take(&path.join("lock"))?,
+            path: path.to_owned(),
+            disk,
+            traced: HashSet::new(),
+        })
+    }
+
+    /// What the run was made of when it was last gone on with. `None` in a folder of a pact that
+    /// did not write it down.
+    pub fn run_record(&self) -> Result<Option<RunRecord>, TrainError> {
+        let path = self.path.join(RECORD);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(TrainError::file(path, error)),
+        };
+        match RunRecord::from_json(&text) {
+            Ok(record) => Ok(Some(record)),
+            Err(RunRecordError::Json(error)) => Err(TrainError::Folder {
+                path,
+                problem: error.to_string(),
+                hint: "bring it back from a copy; without it, nothing but the config is compared",
+            }),
+            Err(source) => Err(TrainError::Record { path, source }),
+        }
+    }
+
+    /// Takes back what was recorded after `checkpoint`, all of it where there is none, and
+    /// writes down what the run goes on with. Says what of the time before is missing.
+    pub fn go_on(
+        &mut self,
+        config: &str,
+        record: &RunRecord,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<Vec<String>, TrainError> {
+        self.replace(CONFIG, config)?;
+        self.replace(RECORD, &record.to_json())?;
+        let begin = State {
+            step: 0,
+            evaluated: false,
+            lengths: Some(BTreeMap::new()),
+        };
+        let state = checkpoint.map_or(&begin, |it| &it.state);
+        let mut missing = Vec::new();
+        for name in RECORDS {
+            missing.extend(self.take_back(name, state)?);
+        }
+        self.take_back_files(EVALUATIONS, |step| {
+            step > state.step || (step == state.step && !state.evaluated)
+        })?;
+        self.take_back_files(SKIPPED, |step| step >= state.step)?;
+        let traced = self.lines::<TracedTask>("traces.jsonl")?;
+        self.traced = traced.into_iter().map(|line| line.task).collect();
+        Ok(missing)
     }
 
     /// Where it is.
@@ -164,14 +255,11 @@ impl RunFolder {
         credits: &[Vec<Credit>],
     ) -> Result<(), TrainError> {
         let folder = self.path.join(SKIPPED);
-        fs::create_dir_all(&folder).map_err(|error| TrainError::file(&folder, error))?;
-        let name = format!("{SKIPPED}/step-{:06}.jsonl", skipped.step);
-        let path = self.path.join(&name);
-        if path.exists() {
-            fs::remove_file(&path).map_err(|error| TrainError::file(&path, error))?;
-        }
-        self.append(&name, std::iter::once(skipped))?;
-        self.append(&name, episode_lines(skipped.step, experience, credits))
+        store::create_folder(&*self.disk, &folder)
+            .map_err(|error| TrainError::file(&folder, error))?;
+        let mut lines = to_lines(std::iter::once(skipped));
+        lines += &to_lines(episode_lines(skipped.step, experience, credits));
+        self.replace(&format!("{SKIPPED}/step-{:06}.jsonl", skipped.step), &lines)
     }
 
     /// How many of the last steps were skipped.
@@ -214,38 +302,74 @@ impl RunFolder {
             EvaluationMode::Greedy => "greedy",
             EvaluationMode::Sampled => "sampled",
         };
-        let name = format!("evaluations/step-{:06}-{mode}.jsonl", evaluation.step);
-        let path = self.path.join(&name);
-        if path.exists() {
-            fs::remove_file(&path).map_err(|error| TrainError::file(&path, error))?;
-        }
+        let name = format!("{EVALUATIONS}/step-{:06}-{mode}.jsonl", evaluation.step);
         let all = groups.iter().flat_map(|group| &group.episodes);
         let line = |episode| EpisodeLine {
             step: evaluation.step,
             credit: Credit::default(),
             episode,
         };
-        self.append(&name, all.map(line))?;
+        // A file of the same step is of before it was taken back.
+        self.replace(&name, &to_lines(all.map(line)))?;
         self.append("evaluations.jsonl", std::iter::once(evaluation))
     }
 
-    /// Appends one line for each item, all or none as far as the disk allows.
+    /// Appends one line for each item, all or none.
     fn append<T: Serialize>(
         &self,
         name: &str,
         items: impl Iterator<Item = T>,
     ) -> Result<(), TrainError> {
         let path = self.path.join(name);
-        let write = || -> std::io::Result<()> {
-            let file = File::options().create(true).append(true).open(&path)?;
-            let mut file = BufWriter::new(file);
-            for item in items {
-                serde_json::to_writer(&mut file, &item)?;
-                file.write_all(b"\n")?;
+        let appended = store::append(&*self.disk, &path, to_lines(items).as_bytes());
+        appended.map_err(|error| TrainError::file(&path, error))
+    }
+
+    fn replace(&self, name: &str, text: &str) -> Result<(), TrainError> {
+        let path = self.path.join(name);
+        let replaced = store::replace(&*self.disk, &path, text.as_bytes());
+        replaced.map_err(|error| TrainError::file(&path, error))
+    }
+
+    fn perform(&self, operation: Operation<'_>, path: &Path) -> Result<(), TrainError> {
+        let done = self.disk.perform(operation);
+        done.map_err(|error| TrainError::file(path, error))
+    }
+
+    /// Waits until everything recorded so far is on the platter, and says how long each file of
+    /// records is.
+    pub(crate) fn sync(&self) -> Result<BTreeMap<String, u64>, TrainError> {
+        let mut lengths = BTreeMap::new();
+        for name in RECORDS {
+            let path = self.path.join(name);
+            let length = self.length(name)?;
+            if length.is_some() {
+                self.perform(Operation::SyncFile(&path), &path)?;
             }
-            file.flush()
-        };
-        write().map_err(|error| TrainError::file(&path, error))
+            lengths.insert(name.to_owned(), length.unwrap_or(0));
+        }
+        for folder in [EVALUATIONS, SKIPPED].map(|folder| self.path.join(folder)) {
+            if folder.is_dir() {
+                self.perform(Operation::SyncTree(&folder), &folder)?;
+            }
+        }
+        self.perform(Operation::SyncFolder(&self.path), &self.path)?;
+        Ok(lengths)
+    }
+
+    /// A file's length in bytes; `None` where it is not there.
+    fn length(&self, name: &str) -> Result<Option<u64>, TrainError> {
+        let path = self.path.join(name);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(TrainError::file(path, error)),
+        }
+    }
+
+    /// Where checkpoints and records are written.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     /// Every evaluation so far.
@@ -270,8 +394,35 @@ impl RunFolder {
         text.lines().map(parse).collect()
     }
 
-    /// Drops the lines whose `step` is not kept, and a last line that was cut off.
-    fn keep_lines(&self, name: &str, keep: impl Fn(u64) -> bool) -> Result<(), TrainError> {
+    /// Cuts a file of records to what it was at `state`. Says so if it has not been that long,
+    /// as in a run that was copied in part; its whole lines up to then are kept.
+    fn take_back(&self, name: &str, state: &State) -> Result<Option<String>, TrainError> {
+        let path = self.path.join(name);
+        let expected = state.lengths.as_ref();
+        let expected = expected.map(|lengths| lengths.get(name).copied().unwrap_or(0));
+        let found = self.length(name)?.unwrap_or(0);
+        match expected {
+            Some(expected) if found == expected => Ok(None),
+            Some(expected) if found > expected => {
+                self.perform(Operation::Truncate(&path, expected), &path)?;
+                Ok(None)
+            }
+            Some(expected) => {
+                self.keep_lines(name, state)?;
+                Ok(Some(format!(
+                    "`{}` has {found} bytes of the {expected} that it had after {} steps; the rest \
+                     is not brought back",
+                    path.display(),
+                    state.step
+                )))
+            }
+            // A checkpoint of before lengths were written down.
+            None => self.keep_lines(name, state).map(|()| None),
+        }
+    }
+
+    /// Keeps the whole lines of steps and evaluations before `state`.
+    fn keep_lines(&self, name: &str, state: &State) -> Result<(), TrainError> {
         #[derive(Deserialize)]
         struct Line {
             step: u64,
@@ -280,18 +431,59 @@ impl RunFolder {
         if !path.exists() {
             return Ok(());
         }
-        let kept = path.with_extension("jsonl.tmp");
-        let copy = || -> std::io::Result<()> {
-            let mut out = BufWriter::new(File::create(&kept)?);
-            for line in BufReader::new(File::open(&path)?).lines() {
-                let line = line?;
-                if serde_json::from_str::<Line>(&line).is_ok_and(|line| keep(line.step)) {
-                    writeln!(out, "{line}")?;
+        let is_evaluation = name == "evaluations.jsonl" && state.evaluated;
+        let is_kept =
+            |line: &Line| line.step < state.step || (is_evaluation && line.step == state.step);
+        // Steps only grow, so that what is kept is the beginning.
+        let beginning = || -> std::io::Result<u64> {
+            let mut file = BufReader::new(File::open(&path)?);
+            let (mut kept, mut line) = (0, Vec::new());
+            loop {
+                line.clear();
+                let bytes = file.read_until(b'\n', &mut line)?;
+                let parsed = serde_json::from_slice::<Line>(&line);
+                if !line.ends_with(b"\n") || !parsed.is_ok_and(|line| is_kept(&line)) {
+                    return Ok(kept);
                 }
+                kept += bytes as u64;
             }
-            out.flush()?;
-            fs::rename(&kept, &path)
         };
-        copy().map_err(|error| TrainError::file(&path, error))
+        let kept = beginning().map_err(|error| TrainError::file(&path, error))?;
+        self.perform(Operation::Truncate(&path, kept), &path)
     }
+
+    /// Removes the files `step-…` of a folder whose step is to be taken back.
+    fn take_back_files(
+        &self,
+        folder: &str,
+        is_taken: impl Fn(u64) -> bool,
+    ) -> Result<(), TrainError> {
+        let folder = self.path.join(folder);
+        if !folder.is_dir() {
+            return Ok(());
+        }
+        let entries = fs::read_dir(&folder).map_err(|error| TrainError::file(&folder, error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| TrainError::file(&folder, error))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let step = name.strip_prefix("step-").and_then(|rest| {
+                let end = rest.find(|c: char| !c.is_ascii_digit())?;
+                rest[..end].parse().ok()
+            });
+            if step.is_some_and(&is_taken) {
+                self.perform(Operation::Remove(&entry.path()), &entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One line of JSON for each item.
+fn to_lines<T: Serialize>(items: impl Iterator<Item = T>) -> String {
+    let mut lines = String::new();
+    for item in items {
+        lines += &serde_json::to_string(&item).expect("a record is JSON");
+        lines.push('\n');
+    }
+    lines
 }

@@ -29,7 +29,7 @@ mod rl;
 mod source;
 
 pub use batch::{Batch, Example, Imitated, OffPolicy, Rollouts, Sample};
-pub use checkpoint::{Checkpoint, State};
+pub use checkpoint::{Checkpoint, DamagedCheckpoint, Latest, State};
 pub use config::{Config, Missing, Place, Settings, Trace};
 pub use error::TrainError;
 pub use folder::{RunFolder, StepRecord};

@@ -108,24 +108,14 @@ impl Trainer {
         })
     }
 
-    /// A run as its checkpoint left it; it goes on as if it had never stopped.
+    /// A run as its checkpoint left it; it goes on as if it had never stopped. Whether its data
+    /// and its settings are those that it began with is the caller's to compare.
     pub fn resume(
         parts: Parts,
         folder: RunFolder,
         checkpoint: &Checkpoint,
     ) -> Result<Self, TrainError> {
         let mut trainer = Self::new(parts, folder)?;
-        if trainer.source.digest() != checkpoint.state.tasks {
-            return Err(TrainError::Setup {
-                problem: format!(
-                    "`{}` was written by a run over other tasks",
-                    checkpoint.path.display()
-                ),
-                hint: "resume with the data that the run began with, or begin a new run from \
-                       the checkpoint with `--set model.path=…`"
-                    .into(),
-            });
-        }
         checkpoint.restore(&mut trainer.model)?;
         trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
         trainer.step = checkpoint.state.step;
@@ -289,12 +279,13 @@ impl Trainer {
         let state = State {
             step: self.step,
             evaluated,
-            tasks: self.source.digest(),
+            lengths: Some(self.folder.sync()?),
         };
-        let run = self.folder.path();
+        let (disk, run) = (self.folder.disk(), self.folder.path());
         let optimizer = &self.learner.optimizer;
-        let path = Checkpoint::write(run, &state, &self.model, optimizer, &self.companions)?;
-        Checkpoint::prune(run, self.settings.train.keep_checkpoints)?;
+        let path = Checkpoint::write(disk, run, &state, &self.model, optimizer, &self.companions)?;
+        let keep = self.settings.train.keep_checkpoints;
+        Checkpoint::prune(disk, run, keep, self.step)?;
         Ok(path)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use env::{Suite, world};
 use episode::{Seed, Task, Trace};
 use rand::RngExt;
+use store::Digester;
 
 /// Where a run's tasks come from.
 pub enum Source {
@@ -76,15 +77,24 @@ impl Source {
         self.len() == Some(0)
     }
 
-    /// A digest of what there is to draw, to notice other data by.
-    pub(crate) fn digest(&self) -> String {
-        let seed = match self {
-            Self::Stream(config) => Seed(0).named(&format!("{config:?}")),
-            Self::Fixed { suite, tasks, .. } => {
-                (tasks.iter()).fold(Seed(0), |seed, &task| seed.named(&suite.tasks()[task].id))
+    /// The SHA-256 of what there is to draw, in full: tasks in their order, and their traces.
+    /// Programs of tools are the suite's, and not among it.
+    pub fn digest(&self) -> String {
+        let mut digester = Digester::default();
+        match self {
+            Self::Stream(config) => digester.part(format!("{config:?}").as_bytes()),
+            Self::Fixed {
+                suite,
+                traces,
+                tasks,
+            } => {
+                for task in tasks.iter().map(|&place| &suite.tasks()[place]) {
+                    digester.part(&to_json(task));
+                    digester.part(&to_json(&traces.get(&task.id)));
+                }
             }
-        };
-        format!("{:016x}", seed.0)
+        }
+        digester.finish()
     }
 
     /// The `count` tasks of a round (0 where there is but one) of step `step`. They depend on
@@ -130,6 +140,10 @@ impl Source {
     }
 }
 
+fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("tasks and traces are JSON")
+}
+
 /// Fisher and Yates' shuffle.
 fn shuffled(tasks: &[usize], seed: Seed) -> Vec<usize> {
     let mut order = tasks.to_vec();
@@ -153,6 +167,26 @@ mod tests {
         };
         assert!(ids(0).iter().all(|id| !ids(1).contains(id)));
         assert_eq!(ids(1), ids(1));
+    }
+
+    #[test]
+    fn a_digest_is_of_what_tasks_and_traces_say_and_of_their_order() {
+        let digest = |change: &dyn Fn(&mut world::World)| {
+            let config = world::Config {
+                tasks: 2,
+                ..world::Config::default()
+            };
+            let mut world = world::generate(&config);
+            change(&mut world);
+            Source::fixed(Arc::new(world.suite), world.traces, false).digest()
+        };
+        let before = digest(&|_| ());
+        assert_eq!(digest(&|_| ()), before);
+        // Traces are found by their task.
+        assert_eq!(digest(&|world| world.traces.reverse()), before);
+        let other = digest(&|world| world.traces[1].answer = Some("another".into()));
+        assert_ne!(other, before);
+        assert_ne!(digest(&|world| world.traces.truncate(1)), before);
     }
 
     #[test]

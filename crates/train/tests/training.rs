@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use chat::Chat;
 use env::{Suite, world};
-use episode::{Author, Credit, Episode, EvaluationMode, Seed, Task};
+use episode::{Author, Credit, Episode, EvaluationMode, RunRecord, Seed, Task};
 use model::{Architecture, Model, init};
 use objective::Algorithm;
-use train::{Checkpoint, Parts, RunFolder, Settings, Source, Trainer};
+use store::RealDisk;
+use train::{Checkpoint, Parts, RunFolder, Settings, Source, TrainError, Trainer};
 
 fn chat() -> Chat {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../base");
@@ -82,8 +83,23 @@ fn parts(settings: Settings, tasks: usize) -> Parts {
     }
 }
 
+fn new_folder(path: &Path) -> RunFolder {
+    let record = RunRecord::default();
+    RunFolder::create(Arc::new(RealDisk), path, "", &record).expect("a new folder")
+}
+
+/// The run in a folder as its last checkpoint left it, which was written after `step` steps.
+fn resume(path: &Path, step: u64, parts: Parts) -> Result<Trainer, TrainError> {
+    let latest = Checkpoint::latest(path)?.checkpoint.expect("a checkpoint");
+    assert_eq!(latest.state.step, step);
+    let mut folder = RunFolder::open(Arc::new(RealDisk), path)?;
+    let missing = folder.go_on("", &RunRecord::default(), Some(&latest))?;
+    assert_eq!(missing, [""; 0]);
+    Trainer::resume(parts, folder, &latest)
+}
+
 fn begin(folder: &Path, settings: Settings, tasks: usize) -> Trainer {
-    let folder = RunFolder::create(folder, "").expect("a new folder");
+    let folder = new_folder(folder);
     Trainer::new(parts(settings, tasks), folder).expect("parts that fit")
 }
 
@@ -150,12 +166,8 @@ fn a_resumed_run_equals_an_unbroken_one() {
     train_to(&mut first, 5); // lost with the crash
     drop(first);
 
-    let checkpoint = Checkpoint::latest(broken.path()).expect("a folder that opens");
-    let checkpoint = checkpoint.expect("a checkpoint");
-    assert_eq!(checkpoint.state.step, 3);
-    let folder = RunFolder::reopen(broken.path(), 3, false).expect("a run's folder");
     let parts = parts(settings(Algorithm::Pact, 6), 5);
-    let mut second = Trainer::resume(parts, folder, &checkpoint).expect("a run that goes on");
+    let mut second = resume(broken.path(), 3, parts).expect("a run that goes on");
     train_to(&mut second, 6);
 
     assert!(whole.model.weights == second.model.weights);
@@ -189,7 +201,7 @@ fn an_adapter_learns_while_the_weights_stand_still_and_resumes_to_the_last_bit()
         settings
     };
     let unbroken = tempfile::tempdir().expect("a folder");
-    let folder = RunFolder::create(unbroken.path(), "").expect("a new folder");
+    let folder = new_folder(unbroken.path());
     let mut whole = Trainer::new(parts_with_adapter(run(20)), folder).expect("parts that fit");
     let before = whole.model.weights.clone();
     let first = whole.step().expect("a step").update.loss_trace;
@@ -200,49 +212,21 @@ fn an_adapter_learns_while_the_weights_stand_still_and_resumes_to_the_last_bit()
     assert!(last < 0.7 * first, "the loss went from {first} to {last}");
     assert!(whole.model.weights == before);
 
-    let checkpoint = Checkpoint::latest(unbroken.path()).expect("a folder that opens");
-    let checkpoint = checkpoint.expect("a checkpoint");
-    let folder = RunFolder::reopen(unbroken.path(), 10, false).expect("a run's folder");
-    let mut second = Trainer::resume(parts_with_adapter(run(20)), folder, &checkpoint)
-        .expect("a run that goes on");
+    let adapter = whole.model.adapter.take();
+    drop(whole);
+    let mut second =
+        resume(unbroken.path(), 10, parts_with_adapter(run(20))).expect("a run that goes on");
     train_to(&mut second, 20);
-    assert!(whole.model.adapter == second.model.adapter);
-    assert!(whole.model.adapter.is_some());
+    assert!(adapter == second.model.adapter);
+    assert!(adapter.is_some());
+    drop(second);
 
-    let folder = RunFolder::reopen(unbroken.path(), 10, false).expect("a run's folder");
-    let error = Trainer::resume(parts(run(20), 5), folder, &checkpoint).err();
+    let error = resume(unbroken.path(), 10, parts(run(20), 5)).err();
     let error = error.expect("all weights are trained now").to_string();
     assert!(
         error.contains("holds an adapter, but the run trains all weights"),
         "{error}"
     );
-}
-
-#[test]
-fn a_run_does_not_resume_over_other_tasks() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let trainer = begin(folder.path(), settings(Algorithm::Sft, 6), 5);
-    trainer.checkpoint(false).expect("a checkpoint");
-    let checkpoint = Checkpoint::latest(folder.path()).expect("a folder that opens");
-    let reopened = RunFolder::reopen(folder.path(), 0, false).expect("a run's folder");
-    let other = parts(settings(Algorithm::Sft, 6), 4);
-    let error = Trainer::resume(other, reopened, &checkpoint.expect("a checkpoint"));
-    let error = error.err().expect("other tasks").to_string();
-    assert!(error.contains("other tasks"), "{error}");
-}
-
-#[test]
-fn a_checkpoint_that_cannot_be_written_leaves_the_last_one() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut trainer = begin(folder.path(), settings(Algorithm::Sft, 6), 5);
-    let good = trainer.checkpoint(false).expect("a checkpoint");
-    train_to(&mut trainer, 1);
-    // Something that is no folder lies where the next one would be made.
-    std::fs::write(folder.path().join("checkpoints/partial.tmp"), "").expect("a file");
-    let error = trainer.checkpoint(false).expect_err("no room").to_string();
-    assert!(error.contains("partial.tmp"), "{error}");
-    let latest = Checkpoint::latest(folder.path()).expect("a folder that opens");
-    assert_eq!(latest.expect("the last one").path, good);
 }
 
 #[test]
@@ -422,7 +406,7 @@ fn a_task_without_a_trace_stops_the_run_or_is_anchored() {
         assert!(problem.contains("trace.missing=drop"), "{problem}");
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let folder = RunFolder::create(folder.path(), "").expect("a new folder");
+    let folder = new_folder(folder.path());
     let mut parts = parts_of(Algorithm::Pact, Missing::Anchor);
     parts.settings.train.prompts_per_step = 5;
     parts.settings.objective.anchor = 0.0;

@@ -11,10 +11,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use chat::Chat;
 use env::Suite;
-use episode::{EvaluationMode, Seed};
+use episode::{EvaluationMode, RunRecord, Seed};
 use model::Model;
 use robot::RobotSuite;
-use rollout::{ScriptedPolicy, Setting, Start};
+use rollout::{Activity, ScriptedPolicy, Setting, Start};
+use store::RealDisk;
 use train::{Parts, RunFolder, Settings, Source, Trainer};
 
 /// The small model that ships with pact, and its tokenizer.
@@ -35,6 +36,7 @@ fn main() -> Result<()> {
         suite: &*suite,
         config: &rollout::Config::default(),
         clock: &clock,
+        activity: &Activity::default(),
     };
     let starts: Vec<Start<'_>> = suite.tasks().iter().map(Start::of).collect();
     let groups = rollout::run(&mut expert, &setting, &starts, 1, Seed(1), &mut |_| {})?;
@@ -91,8 +93,10 @@ fn learn(
         source,
         companions: Vec::new(),
         clock,
+        memory: Arc::new(|| None),
     };
-    let mut trainer = Trainer::new(parts, RunFolder::create(folder, "")?)?;
+    let folder = RunFolder::create(Arc::new(RealDisk), folder, "", &RunRecord::default())?;
+    let mut trainer = Trainer::new(parts, folder)?;
     while !trainer.is_done() {
         let report = trainer.step()?;
         let reward = report.metrics.get("reward").unwrap_or_default();

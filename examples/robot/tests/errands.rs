@@ -7,7 +7,7 @@ use chat::Chat;
 use env::{Environment, Suite, replay};
 use episode::{Seed, StopReason, ToolCall};
 use robot::RobotSuite;
-use rollout::{ScriptedPolicy, Setting, Start};
+use rollout::{Activity, ScriptedPolicy, Setting, Start};
 use serde_json::{Value, json};
 
 fn call(house: &mut dyn Environment, tool: &str, arguments: Value) -> (String, bool) {
@@ -85,6 +85,7 @@ fn the_expert_delivers_in_every_episode_of_a_rollout() {
         suite: &suite,
         config: &rollout::Config::default(),
         clock: &|| Duration::ZERO,
+        activity: &Activity::default(),
     };
     let starts: Vec<Start<'_>> = suite.tasks().iter().map(Start::of).collect();
     let groups = rollout::run(&mut expert, &setting, &starts, 1, Seed(1), &mut |_| {}).unwrap();

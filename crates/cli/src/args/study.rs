@@ -80,6 +80,9 @@ pub(crate) struct Study {
     /// Runs at once, rather than as many as the file says
     #[arg(long, value_name = "N", value_parser = super::bench::positive)]
     pub(crate) jobs: Option<usize>,
+    /// Go on with runs although the data, the model or the program is not what it was
+    #[arg(long)]
+    pub(crate) allow_changed: bool,
     /// Say what is done instead of doing more
     #[arg(long)]
     pub(crate) status: bool,

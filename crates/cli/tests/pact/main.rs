@@ -10,6 +10,7 @@ mod endpoint;
 mod eval;
 mod fetch;
 mod help;
+mod kill;
 mod study;
 mod suites;
 mod trace;

@@ -1,10 +1,14 @@
 //! `pact bench rollout`: the first steps of a run, whole: rollouts with tools, rewards, update.
 //! What the run writes goes to a folder that is removed afterwards.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use env::world;
+use episode::RunRecord;
 use objective::Algorithm;
 use serde_json::{Map, Value, json};
+use store::RealDisk;
 use train::{RunFolder, StepReport, Trainer};
 
 use super::measurement::{median, mib, table};
@@ -42,7 +46,8 @@ pub(super) fn run(arguments: &BenchRollout) -> Result<()> {
     }
     engine::start(&config.engine)?;
     let place = tempfile::tempdir()?;
-    let folder = RunFolder::create(&place.path().join("run"), "")?;
+    let run = place.path().join("run");
+    let folder = RunFolder::create(Arc::new(RealDisk), &run, "", &RunRecord::default())?;
     let trainer = Trainer::new(parts(&config, clock::start())?, folder)?;
     eprintln!("{}", engine::chosen(&trainer.model));
     let steps = Steps::measure(trainer)?;

@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &args::Study) -> Result<Exit> {
     let (exit, folder) = match &arguments.report {
         Some(folder) => (Exit::Done, folder.clone()),
         None => {
-            let exit = Runner::new(&plan, jobs)?.finish(&interrupt)?;
+            let exit = Runner::new(&plan, jobs, arguments.allow_changed)?.finish(&interrupt)?;
             (exit, plan.out.join("report"))
         }
     };

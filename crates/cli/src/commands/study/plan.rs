@@ -363,7 +363,7 @@ impl Plan {
             return Ok(State::Absent);
         }
         let steps = config_file::read(Some(&file), &[])?.train.steps;
-        Ok(match Checkpoint::latest(&folder)?.map(|it| it.state) {
+        Ok(match Checkpoint::newest(&folder)?.map(|it| it.state) {
             Some(state) if state.step >= steps && state.evaluated => State::Done,
             state => State::Begun {
                 step: state.map_or(0, |it| it.step),

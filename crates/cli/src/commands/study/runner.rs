@@ -28,6 +28,8 @@ const LAST_LINES: usize = 5;
 pub(super) struct Runner<'a> {
     plan: &'a Plan,
     jobs: usize,
+    /// Whether stopped runs go on with changed data, model or program.
+    allow_changed: bool,
     /// Held by this process and by every run's, so that a folder never has two of a run.
     lock: File,
     places: Vec<(Run, Place)>,
@@ -53,13 +55,14 @@ struct Process {
 }
 
 impl<'a> Runner<'a> {
-    pub(super) fn new(plan: &'a Plan, jobs: usize) -> Result<Self> {
+    pub(super) fn new(plan: &'a Plan, jobs: usize, allow_changed: bool) -> Result<Self> {
         let lock = lock(&plan.out)?;
         let progress = Progress::new(plan.runs.len() as u64, "runs");
         let waiting = |run: &Run| (run.clone(), Place::Waiting);
         Ok(Self {
             plan,
             jobs,
+            allow_changed,
             lock,
             places: plan.runs.iter().map(waiting).collect(),
             choices: Choices::new(),
@@ -197,6 +200,9 @@ impl<'a> Runner<'a> {
         }
         if state != State::Absent {
             command.arg("--resume");
+            if self.allow_changed {
+                command.arg("--allow-changed");
+            }
         }
         command
             .process_group(0)

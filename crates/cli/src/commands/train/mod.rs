@@ -1,12 +1,14 @@
 //! `pact train`: a run from its config to its table.
 
 mod board;
+mod changes;
 mod controls;
 mod drive;
 mod heartbeat;
 mod log;
 mod outcome;
 mod plan;
+mod record;
 mod view;
 
 use std::path::{Path, PathBuf};
@@ -14,9 +16,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use env::Suite;
-use episode::{Seed, Task};
+use episode::{RunRecord, Seed, Task};
+use store::RealDisk;
 use train::{Checkpoint, Parts, RunFolder, Settings, Trainer};
 
+use self::changes::Changes;
 use self::controls::Controls;
 use self::drive::{Drive, End};
 use self::outcome::Outcome;
@@ -34,6 +38,11 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let clock = clock::start();
     let interrupt = Interrupt::watch()?;
     let file = config_path(arguments)?;
+    let run = run_folder(arguments, &file);
+    let stopped = match arguments.resume {
+        true => Some(RunFolder::open(Arc::new(RealDisk), &run)?),
+        false => None,
+    };
     let config = config_file::read(Some(&file), &arguments.set)?;
     let plan = MemoryPlan::new(&config, settings(&config))?;
     plan.check()?;
@@ -45,9 +54,8 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         return Ok(Exit::Done);
     }
     engine::start(&config.engine)?;
-    let run = run_folder(arguments, &file);
     let checkpoint = match arguments.resume {
-        true => Checkpoint::latest(&run)?,
+        true => latest(&run)?,
         false => None,
     };
     let evaluation = match config.eval.greedy || config.eval.sampled {
@@ -57,7 +65,17 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let parts = parts(&config, clock.clone())?;
     parts.check()?;
     check_prompts(&parts, evaluation.as_deref(), &config)?;
-    let folder = open_folder(arguments, &run, &config, checkpoint.as_ref())?;
+    let step = checkpoint.as_ref().map_or(0, |it| it.state.step);
+    let record = record::of(&config, &parts, evaluation.as_deref(), step)?;
+    let folder = match stopped {
+        Some(folder) => go_on(folder, arguments, &config, record, checkpoint.as_ref())?,
+        None => RunFolder::create(
+            Arc::new(RealDisk),
+            &run,
+            &super::config::to_toml(&config),
+            &record,
+        )?,
+    };
     let trainer = match &checkpoint {
         Some(checkpoint) => Trainer::resume(parts, folder, checkpoint)?,
         None => Trainer::new(parts, folder)?,
@@ -203,39 +221,59 @@ fn check_prompts(parts: &Parts, evaluation: Option<&dyn Suite>, config: &RunConf
     Ok(())
 }
 
-fn open_folder(
+/// The checkpoint that a run goes on from. Says which newer ones are damaged.
+fn latest(run: &Path) -> Result<Option<Checkpoint>> {
+    let latest = Checkpoint::latest(run)?;
+    for damaged in &latest.damaged {
+        eprintln!(
+            "warning: `{}` is damaged and passed over: {}",
+            damaged.path.display(),
+            damaged.damage
+        );
+    }
+    Ok(latest.checkpoint)
+}
+
+/// Takes a stopped run up again, and says what is not as it was.
+fn go_on(
+    mut folder: RunFolder,
     arguments: &Train,
-    run: &Path,
     config: &RunConfig,
+    mut record: RunRecord,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<RunFolder> {
-    let resolved = super::config::to_toml(config);
-    if !arguments.resume {
-        return Ok(RunFolder::create(run, &resolved)?);
+    let before = match folder.run_record()? {
+        Some(before) => before,
+        None => unrecorded(folder.path())?,
+    };
+    let changes = Changes::between(&before, &record);
+    if !arguments.allow_changed {
+        changes.refuse(folder.path())?;
     }
-    let (step, evaluated) = checkpoint.map_or((0, false), |it| (it.state.step, it.state.evaluated));
-    let folder = RunFolder::reopen(run, step, evaluated)?;
-    replace_config(run, &resolved)?;
+    let sentences = changes.into_sentences();
+    for sentence in &sentences {
+        eprintln!("note: {sentence}");
+    }
+    for session in &mut record.sessions {
+        session.changes.clone_from(&sentences);
+    }
+    record.sessions = [before.sessions, record.sessions].concat();
+    let resolved = super::config::to_toml(config);
+    for missing in folder.go_on(&resolved, &record, checkpoint)? {
+        eprintln!("warning: {missing}");
+    }
     Ok(folder)
 }
 
-/// A run may be resumed with another config (more steps, say); its folder tells the one that
-/// it went on with.
-fn replace_config(run: &Path, resolved: &str) -> Result<()> {
-    let file = run.join("config.toml");
-    let io = |error| anyhow::anyhow!("`{}`: {error}", file.display());
-    let before = std::fs::read_to_string(&file).map_err(io)?;
-    if before != resolved {
-        let differing: Vec<&str> = (resolved.lines())
-            .filter(|line| !before.lines().any(|other| other == *line))
-            .collect();
-        eprintln!(
-            "note: resumed with another config: {}",
-            differing.join("; ")
-        );
-        let written = run.join("config.toml.tmp");
-        std::fs::write(&written, resolved).map_err(io)?;
-        std::fs::rename(&written, &file).map_err(io)?;
-    }
-    Ok(())
+/// What is known of a run of a pact that wrote no `run.json`.
+fn unrecorded(run: &Path) -> Result<RunRecord> {
+    let config = config_file::read(Some(&run.join("config.toml")), &[])?;
+    eprintln!(
+        "note: this run does not say what it was made of, since an older pact began it; only its \
+         config is compared"
+    );
+    Ok(RunRecord {
+        config: changes::keys(&config),
+        ..RunRecord::default()
+    })
 }
