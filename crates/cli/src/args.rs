@@ -8,6 +8,7 @@ mod export;
 mod man;
 pub(crate) mod study;
 mod trace;
+mod view;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
+pub(crate) use self::view::View;
 pub(crate) use self::watch::Watch;
 use crate::config::Preset;
 
@@ -79,6 +81,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
     Export(Export),
+    /// Read a run's episodes in a browser, on a page that this program serves
+    View(View),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables

@@ -140,7 +140,8 @@ pub(crate) fn call_text(call: &ToolCall) -> String {
     printable(&format!("{}({})", call.name, arguments.join(", ")))
 }
 
-fn failure_text(failure: &ParseFailure) -> String {
+/// Why an assistant's turn could not be read as calls, in words.
+pub fn failure_text(failure: &ParseFailure) -> String {
     match failure {
         ParseFailure::NotJson(reason) => format!("not JSON, {}", printable(reason)),
         ParseFailure::NotACall(reason) => {

@@ -36,7 +36,7 @@ mod trace_text;
 
 pub use bootstrap::Estimate;
 pub use comparison::Comparison;
-pub use episode_text::episode_text;
+pub use episode_text::{episode_text, failure_text};
 pub use error::{Incomparable, ReportError};
 pub use evaluation_table::evaluation_table;
 pub use export::{Row, csv, episode_rows, step_rows};
