@@ -151,13 +151,19 @@ pub fn failure_text(failure: &ParseFailure) -> String {
     }
 }
 
-/// Text whose control characters, line breaks and tabs apart, are written as escapes.
+/// Text whose control characters, line breaks and tabs apart, are written as escapes, and so is
+/// what would turn the direction of the text around it.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c.to_string(),
-            c if c.is_control() => c.escape_default().to_string(),
+            c if c.is_control() || turns_direction(c) => c.escape_default().to_string(),
             c => c.to_string(),
         })
         .collect()
+}
+
+/// Marks, embeddings, overrides and isolates of Unicode's bidirectional algorithm.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

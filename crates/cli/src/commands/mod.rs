@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod man;
 mod model;
+mod report;
 mod rollout;
 mod score;
 mod show;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::View(arguments) => view::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),
