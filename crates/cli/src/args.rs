@@ -178,6 +178,7 @@ pub(crate) struct Doctor {
 Examples:
   pact show out
   pact show out --task 0
+  pact show out --skipped 12
   pact show episodes.jsonl --task 3")]
 pub(crate) struct Show {
     /// A run's folder, or a file of episodes
@@ -188,6 +189,9 @@ pub(crate) struct Show {
     /// Only episodes of this training step
     #[arg(long, value_name = "N", requires = "task")]
     pub(crate) step: Option<u64>,
+    /// Show why this step was skipped; with `--task`, an episode that it was to learn from
+    #[arg(long, value_name = "STEP", conflicts_with = "step")]
+    pub(crate) skipped: Option<u64>,
     /// The tokenizer's folder [default: the run's, else pact's own]
     #[arg(long, value_name = "DIR")]
     pub(crate) tokenizer: Option<PathBuf>,
