@@ -113,7 +113,7 @@ function turnHeading(episode, turn, i) {
     element("small", {}, turn.end > turn.start ? `${turn.end - turn.start} tokens` : ""),
     reward === undefined ? null : element("small", {}, `reward ${number(reward)}`),
     turn.advantage === null ? null
-      : element("small", { class: turn.advantage < 0 ? "down" : "up" }, `advantage ${signed(turn.advantage)}`));
+      : element("small", { class: turn.advantage < 0 ? "down" : turn.advantage > 0 ? "up" : "" }, `advantage ${signed(turn.advantage)}`));
 }
 
 /** Reasoning as its tokens' parts tell it; without tokens, as the tags do. */
