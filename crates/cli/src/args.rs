@@ -178,7 +178,6 @@ pub(crate) struct Doctor {
 Examples:
   pact show out
   pact show out --task 0
-  pact show out --skipped 12
   pact show episodes.jsonl --task 3")]
 pub(crate) struct Show {
     /// A run's folder, or a file of episodes
