@@ -83,10 +83,10 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
     Export(Export),
-    /// Write runs as one page to read: what was asked and answered, how it went, what it cost
-    Report(Report),
     /// Read a run's episodes in a browser, on a page that this program serves
     View(View),
+    /// Write runs as one page to read: what was asked and answered, how it went, what it cost
+    Report(Report),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables
