@@ -13,14 +13,14 @@ import { smallRun } from "./runs.js";
 const SECTIONS = ["question", "setup", "curves", "scenarios", "credit", "cost", "failures", "episodes", "comparison", "repeat"];
 const skip = missing() || (spawnSync(PACT, ["report", "--help"]).status !== 0 && "skipped: this pact has no `report`");
 let browser;
-let run;
+let runs;
 let address;
 
 before(async () => {
   if (skip) return;
-  [browser, run] = [await launch(), smallRun()];
-  const file = join(run, "report.html");
-  const made = spawnSync(PACT, ["report", run, "-o", file], { encoding: "utf8" });
+  [browser, runs] = [await launch(), [smallRun(), smallRun()]];
+  const file = join(runs[0], "report.html");
+  const made = spawnSync(PACT, ["report", ...runs, "-o", file], { encoding: "utf8" });
   assert.equal(made.status, 0, made.stderr);
   address = pathToFileURL(file).href;
 });
@@ -28,7 +28,7 @@ before(async () => {
 after(async () => {
   if (skip) return;
   await browser.close();
-  rmSync(run, { recursive: true });
+  for (const run of runs) rmSync(run, { recursive: true });
 });
 
 for (const colorScheme of ["light", "dark"]) {
