@@ -222,6 +222,12 @@ mod tests {
     }
 
     #[test]
+    fn an_indent_that_no_memory_holds_is_refused() {
+        let error = render("{{ [1] | tojson(indent=18446744073709551615) }}").unwrap_err();
+        assert!(error.to_string().contains("expected 80 or less"), "{error}");
+    }
+
+    #[test]
     fn an_exception_of_the_template_is_told() {
         let error = render("{{ raise_exception('roles must alternate') }}").unwrap_err();
         assert!(
