@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 mod base_tokenizer;
+mod fuzz;
 mod tidy;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   base-tokenizer --out DIR   write the base's tokenizer and chat template
+  fuzz [--runs N] [TARGET…]  show N inputs (a million) to every reader of strangers' bytes
   tidy                       check the rooms, the map, formatting, lints and documentation";
 
 #[expect(
@@ -30,9 +32,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[&str]) -> Result<()> {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     match arguments {
         ["base-tokenizer", "--out", folder] => base_tokenizer::write(Path::new(folder)),
-        ["tidy"] => tidy::tidy(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))),
+        ["fuzz", "--runs", runs, targets @ ..] => {
+            let runs = runs.parse().context("`--runs` takes a number of inputs")?;
+            fuzz::run(root, runs, targets)
+        }
+        ["fuzz", targets @ ..] => fuzz::run(root, 1_000_000, targets),
+        ["tidy"] => tidy::tidy(root),
         _ => bail!("no such command\n{USAGE}"),
     }
 }

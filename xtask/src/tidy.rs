@@ -6,6 +6,7 @@ mod files;
 mod map;
 mod rooms;
 mod text;
+mod unchecked;
 
 use std::path::Path;
 
@@ -31,6 +32,7 @@ fn house(root: &Path) -> Result<Vec<String>> {
         root.join(path).exists()
     }));
     problems.extend(map::unheld_invariants(&architecture, &sources));
+    problems.extend(unchecked::unlisted(&architecture, &sources));
     problems.extend(files::long(&sources));
     problems.extend(files::runs_without_a_sentence(root)?);
     Ok(problems)

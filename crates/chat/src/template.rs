@@ -11,6 +11,8 @@ use crate::ChatError;
 use crate::date::Date;
 
 const NAME: &str = "chat_template";
+/// Of `tojson`, in blanks.
+const WIDEST_INDENT: usize = 80;
 
 /// A parsed chat template.
 #[derive(Debug)]
@@ -98,7 +100,7 @@ fn tojson(value: &Jinja, arguments: Kwargs) -> Result<String, Error> {
         indent: match arguments.get::<Option<Jinja>>("indent")? {
             Some(indent) => Some(match indent.as_str() {
                 Some(text) => text.to_owned(),
-                None => " ".repeat(usize::try_from(indent)?),
+                None => " ".repeat(width(indent)?),
             }),
             None => None,
         },
@@ -121,6 +123,16 @@ fn tojson(value: &Jinja, arguments: Kwargs) -> Result<String, Error> {
         .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     json_dumps(&(&value).into(), &style)
         .map_err(|exception| Error::new(ErrorKind::BadSerialization, exception.text))
+}
+
+/// An indent in blanks; a template of a stranger's may ask for more than there is memory.
+fn width(indent: Jinja) -> Result<usize, Error> {
+    let width = usize::try_from(indent)?;
+    if width <= WIDEST_INDENT {
+        return Ok(width);
+    }
+    let problem = format!("tojson: an indent of {width}, expected {WIDEST_INDENT} or less");
+    Err(Error::new(ErrorKind::InvalidOperation, problem))
 }
 
 /// Some templates mark what an assistant wrote with `{% generation %}`, a tag of Hugging Face's
@@ -207,6 +219,12 @@ mod tests {
             "yes",
         );
         check("a\n  {%- generation -%}\n b\n{% endgeneration %}\n", "ab\n");
+    }
+
+    #[test]
+    fn an_indent_that_no_memory_holds_is_refused() {
+        let error = render("{{ [1] | tojson(indent=18446744073709551615) }}").unwrap_err();
+        assert!(error.to_string().contains("expected 80 or less"), "{error}");
     }
 
     #[test]

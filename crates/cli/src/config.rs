@@ -448,6 +448,15 @@ impl RunConfig {
                 ),
             });
         }
+        let bounds = [
+            ("sampler-gap-warning", self.train.sampler_gap_warning),
+            ("sampler-gap-limit", self.train.sampler_gap_limit),
+            ("heartbeat-seconds", self.train.heartbeat_seconds),
+        ];
+        if let Some((key, bound)) = (bounds.into_iter()).find(|it| !(0.0..1e9).contains(&it.1)) {
+            let problem = format!("is {bound}, expected 0 or more, and below 1e9");
+            return Err(within("train", key, problem));
+        }
         let (first, steps) = (self.objective.sft_first_steps, self.train.steps);
         if first > 0 && steps > 0 && first >= steps {
             let name = self.objective.algorithm.name();

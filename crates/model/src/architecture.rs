@@ -172,6 +172,23 @@ impl Architecture {
         self.pad_token_id = pad;
     }
 
+    /// How many numbers its matrices have at least; of a file's sizes, however large.
+    pub(crate) fn least_numbers(&self) -> u128 {
+        let [hidden, intermediate, vocabulary, layers, heads, head] = [
+            self.hidden_size,
+            self.intermediate_size,
+            self.vocab_size,
+            self.layers,
+            self.heads,
+            self.head_dim,
+        ]
+        .map(|size| size as u128);
+        let query = heads.saturating_mul(head);
+        let row = (2 * query).saturating_add(3 * intermediate);
+        let layer = hidden.saturating_mul(row);
+        (vocabulary * hidden).saturating_add(layers.saturating_mul(layer))
+    }
+
     /// Width of all query heads together.
     pub fn query_size(&self) -> usize {
         self.heads * self.head_dim

@@ -63,8 +63,9 @@ fn read<T: Number>(
     folder: &Path,
     architecture: &Architecture,
 ) -> Result<(Arc<Layout>, Vec<T>), ModelError> {
-    let mut loading = Loading::new(architecture);
     let mut shards = shards(folder)?;
+    check_size(folder, architecture, &shards)?;
+    let mut loading = Loading::new(architecture);
     for shard in &shards {
         loading.read(shard)?;
     }
@@ -227,6 +228,30 @@ impl<'a, T: Number> Loading<'a, T> {
         }
         Ok((self.layout, self.data))
     }
+}
+
+/// Refuses a config whose sizes have nothing to do with the weights beside it, before memory is
+/// asked for by them. What is missing of a folder that is nearly whole is said by name later.
+fn check_size(
+    folder: &Path,
+    architecture: &Architecture,
+    shards: &[PathBuf],
+) -> Result<(), ModelError> {
+    let mut bytes = 0;
+    for path in shards {
+        bytes += fs::metadata(path)
+            .map_err(ModelError::file("read", path))?
+            .len();
+    }
+    let numbers = architecture.least_numbers();
+    if numbers <= 8 * u128::from(bytes) + (1 << 20) {
+        return Ok(());
+    }
+    Err(ModelError::Config {
+        path: folder.join(CONFIG),
+        what: format!("its sizes ask for {numbers} numbers, but the weights have {bytes} bytes"),
+        hint: "check that config.json belongs to these weights".into(),
+    })
 }
 
 fn check_shape(name: &str, shard: &Shard, expected: &[usize]) -> Result<(), ModelError> {

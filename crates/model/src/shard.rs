@@ -140,7 +140,7 @@ impl Shard {
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| broken(error.to_string()))?;
         let start = 8 + size;
-        if start + metadata.data_len() as u64 != length {
+        if start.checked_add(metadata.data_len() as u64) != Some(length) {
             return Err(broken(format!(
                 "its {length} bytes are not as many as its header promises"
             )));

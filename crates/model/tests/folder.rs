@@ -267,6 +267,40 @@ fn weights_that_do_not_follow_from_the_config_are_named() {
     );
 }
 
+/// Before memory is asked for: a machine has not so much.
+#[test]
+fn sizes_that_have_nothing_to_do_with_the_weights_are_refused() {
+    for key in ["hidden_size", "num_hidden_layers", "vocab_size"] {
+        let folder = saved(ONE_FILE);
+        edit_config(folder.path(), key, (1u64 << 32).into());
+        let message = refusal(folder.path());
+        assert!(
+            message.contains("config.json`: its sizes ask for"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_header_that_promises_more_bytes_than_can_be_counted_is_refused() {
+    let folder = saved(ONE_FILE);
+    let eighth = 1u64 << 61;
+    let tensors = (0..8).map(|i| {
+        let end = (eighth - 1) * (i + 1);
+        let begin = (eighth - 1) * i;
+        format!(
+            r#""{i}":{{"dtype":"U8","shape":[{}],"data_offsets":[{begin},{end}]}}"#,
+            end - begin
+        )
+    });
+    let header = format!("{{{}}}", tensors.collect::<Vec<_>>().join(","));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes());
+    fs::write(folder.path().join("model.safetensors"), bytes).unwrap();
+    let message = refusal(folder.path());
+    assert!(message.contains("not as many"), "{message}");
+}
+
 #[test]
 fn an_index_that_names_a_file_elsewhere_is_refused() {
     let folder = saved(SHARDED);

@@ -30,6 +30,14 @@ pub enum ReportError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// A step that was not skipped.
+    #[error(
+        "there is no `{}`: this step was not skipped\nhint: `skipped` in metrics.jsonl is 1 where one was", path.display()
+    )]
+    NotSkipped {
+        /// Where it would be kept.
+        path: PathBuf,
+    },
     /// A file that will not be written.
     #[error("`{}` could not be written: {source}", path.display())]
     Write {

@@ -734,6 +734,7 @@ fn an_interpreter_that_a_tool_kills_is_replaced() {
         source: "def g():\n    return 'still here'",
     };
     assert_eq!(world.pool.call(sound, &Map::new()).text, "still here");
+    assert!(world.pool.health().restarts > 0);
     drop((bystander, world.pool));
     assert_eq!(below(std::process::id()), Vec::<u32>::new());
 }

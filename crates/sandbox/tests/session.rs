@@ -335,6 +335,8 @@ fn a_session_that_has_ended_says_so_from_then_on() {
             assert_eq!(session.get("state").unwrap_err().to_string(), then);
         }
     }
+    let health = pool.health();
+    assert_eq!((health.asked, health.unserved, health.timeouts), (2, 0, 1));
 }
 
 /// One hangs in its call while others answer theirs, of the same interpreter.
@@ -389,6 +391,9 @@ fn a_thousand_sessions_live_at_once() {
     }
     sessions.truncate(10);
     assert!(pool.session().is_ok());
+    let health = pool.health();
+    assert_eq!((health.asked, health.unserved), (1002, 1));
+    assert_eq!(health.cause, Some(error.to_string()));
 }
 
 #[test]

@@ -38,10 +38,10 @@ impl Faults {
         };
         folder.record_skipped(&skipped(step, update, experience), experience, credits)?;
         self.skipped_in_a_row += 1;
-        if self.skipped_in_a_row == config.max_skipped {
+        if config.max_skipped > 0 && self.skipped_in_a_row >= config.max_skipped {
             return Err(TrainError::Skipped {
                 run: folder.path().to_owned(),
-                count: config.max_skipped,
+                count: self.skipped_in_a_row,
                 step,
                 what: match last.what {
                     NotFinite::LogProbabilities => "log-probabilities were",

@@ -414,3 +414,217 @@ fn a_task_without_a_trace_stops_the_run_or_is_anchored() {
     let report = trainer.step().expect("a step");
     assert_eq!(report.metrics.get("anchored"), Some(0.4));
 }
+
+/// What was skipped, as the file's first line says, and how many episodes follow.
+fn skipped(folder: &Path, step: u64) -> (episode::Skipped, usize) {
+    let text = read(folder, &format!("skipped/step-{step:06}.jsonl"));
+    let mut lines = text.lines();
+    let first = lines.next().expect("why it was skipped");
+    (
+        serde_json::from_str(first).expect("a skipped step"),
+        lines.count(),
+    )
+}
+
+#[test]
+fn a_step_whose_loss_is_not_finite_leaves_the_weights_and_is_kept_to_be_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trainer = begin(folder.path(), settings(Algorithm::Pact, 9), 5);
+    train_to(&mut trainer, 1);
+    let before = trainer.model.weights.clone();
+    let healthy = trainer.settings.objective;
+    trainer.settings.objective.sft.weight = f64::INFINITY;
+    let report = trainer.step().expect("one skipped step ends no run");
+    assert_eq!(report.metrics.get("skipped"), Some(1.0));
+    assert!(report.warnings.iter().any(|it| it.contains("was skipped")));
+    assert!(trainer.model.weights == before);
+    let (skipped, episodes) = skipped(folder.path(), 1);
+    assert_eq!((skipped.step, skipped.tasks.len(), episodes), (1, 2, 2 * 4));
+    let refused = &skipped.refused[0];
+    assert_eq!(refused.what, episode::NotFinite::Loss);
+    // Only the traces carry the weight that is infinite.
+    let of_traces = refused.losses.iter().map(|it| (&it.task, it.sample));
+    assert_eq!(
+        of_traces.collect::<Vec<_>>(),
+        skipped
+            .tasks
+            .iter()
+            .map(|it| (it, None))
+            .collect::<Vec<_>>()
+    );
+    trainer.settings.objective = healthy;
+    let report = trainer.step().expect("a step");
+    assert_eq!(report.metrics.get("skipped"), Some(0.0));
+    assert!(trainer.model.weights != before);
+}
+
+/// A run of imitation whose first weight is no number.
+fn begin_poisoned(folder: &Path, algorithm: Algorithm, max_skipped: u64) -> Trainer {
+    let mut settings = settings(algorithm, 9);
+    settings.train.max_skipped = max_skipped;
+    let mut parts = parts(settings, 5);
+    let masters = parts.model.weights.masters().expect("f32 weights").clone();
+    let mut poisoned = masters;
+    poisoned.data.fill(f32::NAN);
+    parts.model.weights = poisoned.into();
+    Trainer::new(parts, new_folder(folder)).expect("parts that fit")
+}
+
+/// Bits, since no NaN equals another.
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    let masters = trainer.model.weights.masters().expect("f32 weights");
+    masters.data.iter().map(|value| value.to_bits()).collect()
+}
+
+#[test]
+fn a_run_that_skips_too_many_steps_in_a_row_stops_and_counts_on_when_it_is_resumed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trainer = begin(folder.path(), settings(Algorithm::ComponentSft, 9), 5);
+    train_to(&mut trainer, 1);
+    trainer.settings.train.max_skipped = 3;
+    trainer.settings.objective.sft.weight = f64::NAN;
+    train_to(&mut trainer, 3);
+    trainer
+        .checkpoint(false)
+        .expect("the weights are as they were");
+    let weights = bits(&trainer);
+    drop(trainer);
+
+    let mut again = settings(Algorithm::ComponentSft, 9);
+    again.train.max_skipped = 3;
+    again.objective.sft.weight = f64::NAN;
+    let mut second = resume(folder.path(), 3, parts(again, 5)).expect("a run that goes on");
+    let error = second.step().expect_err("the third in a row").to_string();
+    assert!(
+        error.starts_with(
+            "3 steps in a row were skipped, the last of them step 3: the loss was not finite"
+        ),
+        "{error}"
+    );
+    assert!(error.contains("`optimizer.learning-rate`") && error.contains("--skipped 3"));
+    assert_eq!(bits(&second), weights);
+    assert_eq!(
+        skipped(folder.path(), 3).1,
+        0,
+        "imitation rolls nothing out"
+    );
+}
+
+#[test]
+fn a_model_that_has_diverged_trains_nothing_samples_nothing_and_is_not_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut imitates = begin_poisoned(folder.path(), Algorithm::Sft, 0);
+    let before = bits(&imitates);
+    imitates.step().expect("a skipped step");
+    assert_eq!(bits(&imitates), before);
+    let refused = skipped(folder.path(), 0).0.refused.remove(0);
+    assert_eq!(refused.what, episode::NotFinite::LogProbabilities);
+    assert_eq!(refused.grad_norm, None);
+    let error = imitates
+        .checkpoint(false)
+        .expect_err("no numbers")
+        .to_string();
+    assert!(error.contains("the weights are not finite"), "{error}");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut samples = begin_poisoned(folder.path(), Algorithm::Grpo, 0);
+    let error = samples.step().expect_err("nothing to sample").to_string();
+    assert!(error.contains("the model has diverged"), "{error}");
+}
+
+#[test]
+fn a_run_whose_sampler_is_not_what_it_trains_stops() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut narrowed = settings(Algorithm::Grpo, 3);
+    narrowed.rollout.top_k = 2;
+    let mut trainer = begin(folder.path(), narrowed.clone(), 5);
+    let error = trainer.step().expect_err("two of many tokens").to_string();
+    assert!(
+        error.contains("more than `train.sampler-gap-limit` = 1:"),
+        "{error}"
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    narrowed.train.sampler_gap_limit = 0.0;
+    let report = begin(folder.path(), narrowed, 5).step().expect("no limit");
+    assert!(report.metrics.get("sampler-gap").expect("a gap") > 1.0);
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|it| it.contains("sampler-gap-warning"))
+    );
+}
+
+/// A suite whose tools the machine fails.
+struct Unserved {
+    world: world::WorldSuite,
+    asked: std::sync::atomic::AtomicUsize,
+    unserved: usize,
+}
+
+impl Suite for Unserved {
+    fn name(&self) -> &'static str {
+        "unserved"
+    }
+
+    fn tasks(&self) -> &[Task] {
+        self.world.tasks()
+    }
+
+    fn open(&self, task: &Task) -> Box<dyn env::Environment> {
+        self.asked
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.world.open(task)
+    }
+
+    fn health(&self) -> env::Health {
+        let asked = self.asked.load(std::sync::atomic::Ordering::Relaxed);
+        env::Health {
+            asked,
+            unserved: asked * self.unserved / 4,
+            cause: Some("no more processes".into()),
+            ..env::Health::default()
+        }
+    }
+
+    fn is_instant(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn episodes_whose_tools_the_machine_failed_are_not_trained_on() {
+    // Of four sessions of each step so many are not had.
+    let begin = |folder: &Path, unserved| {
+        let mut parts = parts(settings(Algorithm::Grpo, 3), 5);
+        let world = world(5);
+        let suite = Unserved {
+            world: world.suite,
+            asked: Default::default(),
+            unserved,
+        };
+        parts.source = Source::fixed(Arc::new(suite), world.traces, false);
+        Trainer::new(parts, new_folder(folder)).expect("parts that fit")
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut trainer = begin(folder.path(), 3);
+    let before = trainer.model.weights.clone();
+    let error = trainer.step().expect_err("three of four").to_string();
+    assert!(
+        error.starts_with("6 of 8 tool calls and sessions got no process or server"),
+        "{error}"
+    );
+    assert!(error.contains(": no more processes\n"), "{error}");
+    assert!(trainer.model.weights == before);
+    assert!(!folder.path().join("metrics.jsonl").exists());
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let report = begin(folder.path(), 1).step().expect("one of four");
+    assert_eq!(report.metrics.get("tools-unserved"), Some(0.25));
+    assert!(
+        report
+            .warnings
+            .iter()
+            .any(|it| it.contains("got no process"))
+    );
+}

@@ -16,10 +16,10 @@ pub(super) struct Source {
     pub(super) text: String,
 }
 
-/// Every Rust source of the crates and of xtask.
+/// Every Rust source of the crates, of the fuzzer and of xtask.
 pub(super) fn sources(root: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
-    for folder in ["crates", "xtask"] {
+    for folder in ["crates", "fuzz", "xtask"] {
         collect(root, &root.join(folder), &mut sources)?;
     }
     Ok(sources)

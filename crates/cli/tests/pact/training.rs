@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use episode::{Phase, Status};
 use serde_json::json;
 
 use super::{Place, QUICK, pact};
@@ -11,6 +12,11 @@ fn a_place_with_a_config() -> Place {
     let place = Place::new();
     place.write("run.toml", QUICK);
     place
+}
+
+/// What the run in `out` said last.
+fn last_status(place: &Place) -> Status {
+    serde_json::from_str(&place.read("out/status.json")).expect("a status")
 }
 
 /// The folder of a run's model after `step` steps.
@@ -40,6 +46,21 @@ fn a_run_prints_its_outcome_as_json_and_leaves_a_whole_folder_behind() {
     assert_eq!(place.read("out/episodes.jsonl").lines().count(), 8);
     assert_eq!(place.read("out/evaluations.jsonl").lines().count(), 4);
     assert!(!place.read("out/log.jsonl").is_empty());
+    let last = last_status(&place);
+    assert_eq!((last.phase, last.step, last.steps), (Phase::Done, 2, 2));
+    let second = place.read("out/metrics.jsonl");
+    let second: serde_json::Value =
+        serde_json::from_str(second.lines().last().expect("a step")).expect("an object");
+    for name in [
+        "memory-peak",
+        "seconds-checkpoint",
+        "tokens-per-second-rollout",
+    ] {
+        assert!(
+            second[name].as_f64().is_some_and(|it| it > 0.0),
+            "{name}: {second}"
+        );
+    }
     place.pact("config check out/config.toml").done();
     place.pact("model info out/checkpoints/step-000002").done();
     assert!(place.pact("show out").done().contains("2"));
@@ -145,6 +166,7 @@ fn an_interrupted_run_writes_a_checkpoint_and_can_be_resumed() {
     let last = rest.last().expect("how to resume");
     assert!(last.starts_with("resume: "), "{last}");
     assert!(last.ends_with("/pact train --run out --resume"), "{last}");
+    assert_eq!(last_status(&place).phase, Phase::Interrupted);
 
     let done = place.read("out/metrics.jsonl").lines().count();
     let change = format!("--set train.steps={} --allow-changed", done + 1);
@@ -157,6 +179,42 @@ fn an_interrupted_run_writes_a_checkpoint_and_can_be_resumed() {
         resumed.stderr
     );
     assert_eq!(place.read("out/metrics.jsonl").lines().count(), done + 1);
+}
+
+#[test]
+fn a_run_that_cannot_learn_stops_says_why_and_shows_what_it_skipped() {
+    let place = a_place_with_a_config();
+    let endless = "--set objective.sft.weight=1e308 --set train.max-skipped=2";
+    let message = place
+        .pact(&format!(
+            "train run.toml --run out --set train.steps=9 {endless}"
+        ))
+        .refused(1);
+    let expected =
+        "2 steps in a row were skipped, the last of them step 1: the loss was not finite";
+    assert!(message.contains(expected), "{message}");
+    let last = last_status(&place);
+    assert_eq!(last.phase, Phase::Failed);
+    assert!(last.message.is_some_and(|it| it.contains(expected)));
+    let shown = place.pact("show out --skipped 1").done();
+    assert!(shown.contains("the loss was not finite"), "{shown}");
+    let episode = place.pact("show out --skipped 1 --task 0").done();
+    assert!(episode.contains('⟦'), "{episode}");
+    let refused = place.pact("show out --skipped 7").refused(1);
+    assert!(refused.contains("this step was not skipped"), "{refused}");
+}
+
+#[test]
+fn a_run_whose_weights_explode_ends_in_an_error_and_keeps_no_such_checkpoint() {
+    let place = a_place_with_a_config();
+    let steps = "--set train.steps=9 --set optimizer.learning-rate=1e38";
+    let message = place
+        .pact(&format!("train run.toml --run out {steps}"))
+        .refused(1);
+    let told = ["the model has diverged", "the weights are not finite"];
+    assert!(told.iter().any(|it| message.contains(it)), "{message}");
+    assert!(message.contains("`optimizer.learning-rate`"), "{message}");
+    assert_eq!(last_status(&place).phase, Phase::Failed);
 }
 
 /// A place with a base, and a config that trains an adapter on it.

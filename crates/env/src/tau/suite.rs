@@ -36,6 +36,11 @@ pub struct TauRow {
 }
 
 impl TauRow {
+    /// Reads one line.
+    pub fn parse(line: &str) -> Result<Self, LineProblem> {
+        Self::read(Fields::parse(line)?)
+    }
+
     pub(crate) fn read(mut fields: Fields) -> Result<Self, LineProblem> {
         let actions: Vec<Value> = fields.required("actions")?;
         let action = |(index, value)| {

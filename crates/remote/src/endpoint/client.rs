@@ -63,8 +63,8 @@ impl Client {
         }
         let is_stream = content_type(&response).starts_with("text/event-stream");
         match self.is_streamed && is_stream {
-            true => stream(&mut response, listen),
-            false => whole(&mut response),
+            true => stream(response.body_mut().as_reader(), listen),
+            false => whole(&read(&mut response)?),
         }
     }
 }
@@ -85,9 +85,8 @@ fn refusal(response: &mut Response<Body>) -> Failure {
     Failure::of_status(status, wait, &body)
 }
 
-fn whole(response: &mut Response<Body>) -> Result<Reply, Failure> {
-    let body = read(response)?;
-    let value: Value = match serde_json::from_slice(&body) {
+pub(crate) fn whole(body: &[u8]) -> Result<Reply, Failure> {
+    let value: Value = match serde_json::from_slice(body) {
         Ok(value) => value,
         Err(error) if error.is_eof() && !body.is_empty() => {
             return Err(Failure::cut("its JSON does not end"));
@@ -95,18 +94,17 @@ fn whole(response: &mut Response<Body>) -> Result<Reply, Failure> {
         Err(error) => {
             return Err(Failure::of_body(
                 &format!("it is not JSON ({error})"),
-                &lossy(&body),
+                &lossy(body),
             ));
         }
     };
     if !value["error"].is_null() {
         return Err(Failure::of_error(&value));
     }
-    Reply::read(&value).map_err(|reason| Failure::of_body(&reason, &lossy(&body)))
+    Reply::read(&value).map_err(|reason| Failure::of_body(&reason, &lossy(body)))
 }
 
-fn stream(response: &mut Response<Body>, listen: Listen<'_>) -> Result<Reply, Failure> {
-    let mut reader = response.body_mut().as_reader();
+pub(crate) fn stream(mut reader: impl Read, listen: Listen<'_>) -> Result<Reply, Failure> {
     let mut events = EventReader::default();
     let mut assembly = Assembly::default();
     let mut buffer = vec![0; 8 << 10];

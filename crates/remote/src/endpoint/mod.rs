@@ -21,6 +21,8 @@ mod request;
 mod stream;
 mod turn;
 
+use chat::Chat;
+use episode::CallFormat;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +107,18 @@ impl Endpoint {
             history: History::Fields,
             skip_unanswered: false,
             fields: Map::new(),
+        }
+    }
+}
+
+/// Reads the body of a reply as if an endpoint had sent it, whole and in pieces, and prints what
+/// it says in the chat's tokens: for whoever sends any bytes to see what becomes of them.
+#[doc(hidden)]
+pub fn read_reply(chat: &Chat, calls: CallFormat, body: &[u8], max_tokens: usize) {
+    let replies = [client::whole(body), client::stream(body, &mut |_| true)];
+    for reply in replies.into_iter().flatten() {
+        if let Ok(turn) = turn::print(chat, calls, &reply, max_tokens) {
+            assert!(turn.tokens.len() <= max_tokens, "a turn keeps to its limit");
         }
     }
 }

@@ -122,7 +122,7 @@ fn say(call: &ToolCall) -> String {
 }
 
 impl Gate {
-    fn open(&self) -> String {
+    pub(crate) fn open(&self) -> String {
         *self.open.lock().expect("no gatekeeper panics") = true;
         self.opened.notify_all();
         "opened".to_owned()

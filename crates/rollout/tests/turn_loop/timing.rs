@@ -1,10 +1,12 @@
 //! What a rollout must not depend on: threads, tools' speed, and what else is in the batch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chat::fixture;
 use episode::{Group, Task};
-use rollout::{Config, ScriptedPolicy};
+use rollout::{Activity, Config, ScriptedPolicy, Setting, Start};
 
 use crate::policies::{Dice, Recorder};
 use crate::suite::{TestSuite, task};
@@ -111,6 +113,49 @@ fn a_slow_tool_does_not_keep_other_episodes_from_decoding() {
         groups[0].episodes[0].turns[0].observations[0].text,
         "passed"
     );
+}
+
+#[test]
+fn whoever_watches_sees_which_episode_waits_for_which_tool() {
+    let chat = fixture::chat();
+    let waits = vec![
+        said(&chat, &call("pass", &serde_json::json!({}))),
+        said(&chat, "Done."),
+    ];
+    let mut policy = ScriptedPolicy::new().script("a", Some(1), waits);
+    let suite = TestSuite::default();
+    let activity = Activity::new(Arc::new(|| Duration::ZERO));
+    let setting = Setting {
+        chat: &chat,
+        suite: &suite,
+        config: &Config::default(),
+        clock: &|| Duration::ZERO,
+        activity: &activity,
+    };
+    let seen = std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            // The gate opens by itself after 20 seconds.
+            let seen = (0..2000).find_map(|_| {
+                std::thread::sleep(Duration::from_millis(5));
+                let now = activity.snapshot()?;
+                let waiting = now.waiting.clone()?;
+                (now.done == 1 && waiting.on == "tool `pass`").then_some(now)
+            });
+            suite.gate.open();
+            seen
+        });
+        let tasks = tasks();
+        let starts = [Start::of(&tasks[0])];
+        let groups = rollout::run(&mut policy, &setting, &starts, 2, SEED, &mut |_| {});
+        assert_eq!(groups.expect("nothing broke")[0].episodes.len(), 2);
+        watcher.join().expect("it only looks")
+    });
+    let seen = seen.expect("the episode waits for its tool until the watcher has seen it");
+    assert_eq!((seen.done, seen.of), (1, 2));
+    let waiting = seen.waiting.expect("just seen");
+    assert_eq!((&*waiting.task, waiting.sample, waiting.turn), ("a", 1, 0));
+    let after = activity.snapshot().expect("it is watched");
+    assert_eq!((after.done, after.waiting), (2, None));
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! Runs every fuzz target for so many inputs, with bounds on time and memory. Needs a nightly
+//! toolchain and `cargo install cargo-fuzz`.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Of one input, in seconds.
+const LONGEST: u32 = 10;
+/// Of the process, in MiB.
+const MOST_MEMORY: u32 = 2048;
+/// Of one allocation, in MiB.
+const LARGEST_ALLOCATION: u32 = 512;
+/// Of an input, in bytes.
+const LONGEST_INPUT: u32 = 4096;
+
+/// Shows `runs` inputs to each of `targets`, or to every one. What is news is kept below
+/// `target/fuzz`; what makes a reader panic, below `fuzz/artifacts`.
+pub(crate) fn run(root: &Path, runs: u64, targets: &[&str]) -> Result<()> {
+    let known = names(&root.join("fuzz/fuzz_targets"))?;
+    if let Some(unknown) = targets
+        .iter()
+        .find(|it| !known.iter().any(|name| name == *it))
+    {
+        bail!(
+            "no target is called `{unknown}`\nhint: there are {}",
+            known.join(", ")
+        );
+    }
+    let mut failed = Vec::new();
+    for name in &known {
+        if !targets.is_empty() && !targets.contains(&name.as_str()) {
+            continue;
+        }
+        let news = root.join("target/fuzz").join(name);
+        fs::create_dir_all(&news).with_context(|| format!("`{}`", news.display()))?;
+        let status = Command::new("rustup")
+            .current_dir(root)
+            .args(["run", "nightly", "cargo", "fuzz", "run"])
+            .args(["--features", "libfuzzer,parquet", name])
+            .arg(&news)
+            .arg(root.join("fuzz/corpus").join(name))
+            .arg("--")
+            .arg(format!("-runs={runs}"))
+            .arg(format!("-timeout={LONGEST}"))
+            .arg(format!("-rss_limit_mb={MOST_MEMORY}"))
+            .arg(format!("-malloc_limit_mb={LARGEST_ALLOCATION}"))
+            .arg(format!("-max_len={LONGEST_INPUT}"))
+            .arg("-print_final_stats=1")
+            .status()
+            .context("`rustup run nightly cargo fuzz`")?;
+        if !status.success() {
+            failed.push(name.as_str());
+        }
+    }
+    ensure!(
+        failed.is_empty(),
+        "these found something: {}",
+        failed.join(", ")
+    );
+    Ok(())
+}
+
+/// The targets, in the order of their names.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("`{}`", folder.display()))? {
+        let path = entry?.path();
+        names.extend(
+            path.file_stem()
+                .map(|name| name.to_string_lossy().into_owned()),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
