@@ -71,6 +71,12 @@ impl Chat {
         self.tokenizer.encode(text)
     }
 
+    /// The bytes of a token, which need not be whole characters; those of U+FFFD for an id that
+    /// is no token.
+    pub fn token_bytes(&self, token: u32) -> &[u8] {
+        self.tokenizer.bytes(token)
+    }
+
     /// Text of tokens, special tokens kept; U+FFFD where their bytes are not UTF-8.
     pub fn decode(&self, tokens: &[u32]) -> String {
         self.tokenizer.decode(tokens)

@@ -6,8 +6,10 @@ mod data;
 mod eval;
 mod export;
 mod man;
+mod report;
 pub(crate) mod study;
 mod trace;
+mod view;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -24,10 +26,12 @@ pub(crate) use self::data::{
 pub(crate) use self::eval::{Eval, FormatName, Rollout, Subject, SuiteName, TaskArgs, Traces};
 pub(crate) use self::export::{Export, ExportForm};
 pub(crate) use self::man::Man;
+pub(crate) use self::report::{Report, ReportForm};
 pub(crate) use self::study::Study;
 pub(crate) use self::trace::{
     TraceBuild, TraceCheck, TraceCollect, TraceCommand, TraceShow, TraceSource,
 };
+pub(crate) use self::view::View;
 pub(crate) use self::watch::Watch;
 use crate::config::Preset;
 
@@ -79,6 +83,10 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Write a run's numbers for other programs: TensorBoard, CSV, Parquet, JSON lines
     Export(Export),
+    /// Read a run's episodes in a browser, on a page that this program serves
+    View(View),
+    /// Write runs as one page to read: what was asked and answered, how it went, what it cost
+    Report(Report),
     /// Compare runs of several methods: how each scores, by how much more, and how sure that is
     Compare(Compare),
     /// Run a grid of methods and seeds, going on where it was stopped, and write its tables

@@ -49,9 +49,11 @@ fn bars(values: &[f64], columns: usize) -> String {
         finite().fold(f64::INFINITY, f64::min),
         finite().fold(f64::NEG_INFINITY, f64::max),
     );
+    // What differs by the rounding of means only is flat.
+    let is_flat = most - least <= 1e-9 * most.abs().max(least.abs());
     let bar = |mean: f64| match mean.is_finite() {
         false => ' ',
-        true if most <= least => BARS[0],
+        true if is_flat => BARS[0],
         true => BARS[(((mean - least) / (most - least)) * 7.0).round() as usize],
     };
     let drawn: String = means.iter().map(|mean| bar(*mean)).collect();
@@ -132,6 +134,7 @@ mod tests {
             (&[nan, f64::INFINITY], 2, "  "),
             (&[], 2, "  "),
             (&[1.0], 0, ""),
+            (&[0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], 2, "▁▁"),
             (&[f64::MIN, f64::MAX], 2, "▁▁"),
         ] {
             assert_eq!(bars(values, columns), drawn, "{values:?}");

@@ -37,6 +37,9 @@ pub struct Moment<'a> {
 /// one that may be gone. A run says something every few seconds.
 const SILENT: f64 = 30.0;
 
+/// An episode that waits for so many seconds deserves attention.
+const LONG_WAIT: f64 = 10.0;
+
 /// What parts of a frame look like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
@@ -246,28 +249,26 @@ fn phase_text(status: &Status, now: Option<f64>) -> String {
     text
 }
 
-/// What matters most just now, on a line.
+/// What matters most just now, on a line: what is wrong with the folder, an episode that takes long,
+/// the last warning, else the episode that is slowest.
 fn news(run: &RunState, look: Look) -> (String, Style) {
     const SHOWN: usize = 300;
-    if let Some(problem) = &run.problem {
-        return (printable_line(problem, SHOWN), look.warning());
+    let status = run.status.as_ref();
+    let waiting = status.and_then(|it| it.waiting.as_ref());
+    let is_long = waiting.is_some_and(|it| it.seconds >= LONG_WAIT);
+    let waiting = waiting.map(|it| {
+        let (sample, turn, seconds) = (it.sample, it.turn, span(it.seconds));
+        let who = format!("task {}, sample {sample}, turn {turn}", it.task);
+        format!("slowest: {who} waits for {}, {seconds}", it.on)
+    });
+    let message = status.and_then(|it| it.message.as_ref());
+    let message = message.or(run.warnings.last()).cloned();
+    let long = waiting.clone().filter(|_| is_long);
+    if let Some(warning) = run.problem.clone().or(long).or(message) {
+        return (printable_line(&warning, SHOWN), look.warning());
     }
-    if let Some(waiting) = run.status.as_ref().and_then(|it| it.waiting.as_ref()) {
-        let text = format!(
-            "everybody waits for task {}, sample {}, turn {}: {} for {}",
-            waiting.task,
-            waiting.sample,
-            waiting.turn,
-            waiting.on,
-            span(waiting.seconds)
-        );
-        return (printable_line(&text, SHOWN), look.warning());
-    }
-    let message = run.status.as_ref().and_then(|it| it.message.as_ref());
-    match message.or(run.warnings.last()) {
-        Some(message) => (printable_line(message, SHOWN), look.warning()),
-        None => (String::new(), look.plain()),
-    }
+    let waiting = waiting.unwrap_or_default();
+    (printable_line(&waiting, SHOWN), look.dim())
 }
 
 fn draw_episode(

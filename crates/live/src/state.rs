@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use episode::{Evaluation, EvaluationMode, Status};
-use report::{Follower, ReportError, RunFolder, shown_metrics};
+use episode::{Evaluation, EvaluationMode, RunRecord, Status};
+use report::{Follower, News, ReportError, RunFolder, shown_metrics};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -133,16 +133,7 @@ impl RunState {
     }
 
     fn poll_began(&mut self) {
-        #[derive(Deserialize)]
-        struct Run {
-            #[serde(default)]
-            sessions: Vec<Session>,
-        }
-        #[derive(Deserialize)]
-        struct Session {
-            began: f64,
-        }
-        match self.read_json::<Run>("run.json") {
+        match self.read_json::<RunRecord>("run.json") {
             Ok(run) => self.began = run.and_then(|it| Some(it.sessions.first()?.began)),
             Err(problem) => self.problem = Some(problem),
         }
@@ -163,86 +154,83 @@ impl RunState {
 
     fn poll_metrics(&mut self) {
         let news = self.followers.metrics.poll();
-        let Some((began_again, lines)) = self.parsed(news, "metrics.jsonl") else {
-            return;
-        };
-        if began_again {
+        let news = self.news(news);
+        if news.began_again {
             self.series = Series::default();
         }
-        for line in &lines {
-            self.series.push(line);
+        for line in &news.lines {
+            if let Some(metrics) = self.parsed(line, "metrics.jsonl") {
+                self.series.push(&metrics);
+            }
         }
     }
 
     fn poll_evaluations(&mut self) {
         let news = self.followers.evaluations.poll();
-        let Some((began_again, lines)) = self.parsed::<Evaluation>(news, "evaluations.jsonl")
-        else {
-            return;
-        };
-        if began_again {
+        let news = self.news(news);
+        if news.began_again {
             self.evaluations.clear();
         }
-        for evaluation in lines {
-            let of_mode = |it: &Evaluation| it.mode == evaluation.mode;
-            if self.evaluations.iter().filter(|it| of_mode(it)).count() > 1
-                && let Some(last) = self.evaluations.iter().rposition(of_mode)
-            {
-                self.evaluations.remove(last);
+        for line in &news.lines {
+            if let Some(evaluation) = self.parsed(line, "evaluations.jsonl") {
+                self.evaluated_again(evaluation);
             }
-            self.evaluations.push(evaluation);
         }
+    }
+
+    /// Keeps an evaluation in place of the last one of its mode, which the first is not.
+    fn evaluated_again(&mut self, evaluation: Evaluation) {
+        let of_mode = |it: &Evaluation| it.mode == evaluation.mode;
+        let count = self.evaluations.iter().filter(|it| of_mode(it)).count();
+        let last = self.evaluations.iter().rposition(of_mode);
+        if let Some(last) = last.filter(|_| count > 1) {
+            self.evaluations.remove(last);
+        }
+        self.evaluations.push(evaluation);
     }
 
     fn poll_episodes(&mut self) {
         let news = self.followers.episodes.poll();
-        let Some((began_again, lines)) = self.parsed(news, "episodes.jsonl") else {
-            return;
-        };
-        if began_again {
+        let news = self.news(news);
+        if news.began_again {
             self.recent = Recent::default();
         }
-        for seen in lines {
-            self.recent.push(seen);
+        for line in &news.lines {
+            if let Some(seen) = self.parsed(line, "episodes.jsonl") {
+                self.recent.push(seen);
+            }
         }
     }
 
     fn poll_log(&mut self) {
         let news = self.followers.log.poll();
-        let Some((_, lines)) = self.parsed::<LogLine>(news, "log.jsonl") else {
-            return;
-        };
-        for line in lines.iter().filter(|it| it.level == "WARN") {
-            if let Some(message) = line.fields.get("message").and_then(Value::as_str) {
-                self.warnings.push(message.to_owned());
+        for line in &self.news(news).lines {
+            let warning = self.parsed::<LogLine>(line, "log.jsonl");
+            let message = warning.filter(|it| it.level == "WARN");
+            let message = message.and_then(|mut it| it.fields.remove("message"));
+            if let Some(Value::String(message)) = message {
+                self.warnings.push(message);
             }
         }
         let surplus = self.warnings.len().saturating_sub(WARNINGS);
         self.warnings.drain(..surplus);
     }
 
-    /// Whether the file began again, and its new lines. Lines that are not what they should be are
-    /// left out and told.
-    fn parsed<T: for<'a> Deserialize<'a>>(
-        &mut self,
-        news: Result<report::News, ReportError>,
-        file: &str,
-    ) -> Option<(bool, Vec<T>)> {
-        let news = match news {
-            Ok(news) => news,
-            Err(error) => {
-                self.problem = Some(error.to_string());
-                return None;
-            }
-        };
-        let mut values = Vec::new();
-        for line in &news.lines {
-            match serde_json::from_str(line) {
-                Ok(value) => values.push(value),
-                Err(error) => self.problem = Some(format!("a line of `{file}`: {error}")),
-            }
-        }
-        Some((news.began_again, values))
+    /// What is new; of a file that cannot be read nothing, which is told.
+    fn news(&mut self, news: Result<News, ReportError>) -> News {
+        news.unwrap_or_else(|error| {
+            self.problem = Some(error.to_string());
+            News::default()
+        })
+    }
+
+    /// A line of a file; one that is not what it should be is left out and told.
+    fn parsed<T: for<'a> Deserialize<'a>>(&mut self, line: &str, file: &str) -> Option<T> {
+        let parsed = serde_json::from_str(line);
+        let told = parsed.inspect_err(|error| {
+            self.problem = Some(format!("a line of `{file}`: {error}"));
+        });
+        told.ok()
     }
 
     /// The first and the last evaluation of a mode, which may be the same.

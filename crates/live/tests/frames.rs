@@ -278,9 +278,8 @@ fn what_a_run_does_is_told_in_words() {
     slow["waiting"] =
         json!({"task": "w-3", "sample": 2, "turn": 4, "on": "the tool `find`", "seconds": 61});
     assert!(
-        told(&slow, true).ends_with(
-            "everybody waits for task w-3, sample 2, turn 4: the tool `find` for 1m 01s"
-        )
+        told(&slow, true)
+            .ends_with("slowest: task w-3, sample 2, turn 4 waits for the tool `find`, 1m 01s")
     );
 }
 
@@ -302,4 +301,7 @@ fn what_cannot_be_read_is_told_and_no_end() {
     );
     let error = RunState::open(&folder.path().join("checkpoints")).unwrap_err();
     assert!(error.to_string().contains("is not a run folder"), "{error}");
+    write(folder.path(), "run.json", r#"{"format":7}"#);
+    let error = RunState::open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("is of format 7"), "{error}");
 }

@@ -140,7 +140,8 @@ pub(crate) fn call_text(call: &ToolCall) -> String {
     printable(&format!("{}({})", call.name, arguments.join(", ")))
 }
 
-fn failure_text(failure: &ParseFailure) -> String {
+/// Why an assistant's turn could not be read as calls, in words.
+pub fn failure_text(failure: &ParseFailure) -> String {
     match failure {
         ParseFailure::NotJson(reason) => format!("not JSON, {}", printable(reason)),
         ParseFailure::NotACall(reason) => {
@@ -150,13 +151,19 @@ fn failure_text(failure: &ParseFailure) -> String {
     }
 }
 
-/// Text whose control characters, line breaks and tabs apart, are written as escapes.
+/// Text whose control characters, line breaks and tabs apart, are written as escapes, and so is
+/// what would turn the direction of the text around it.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\n' | '\t' => c.to_string(),
-            c if c.is_control() => c.escape_default().to_string(),
+            c if c.is_control() || turns_direction(c) => c.escape_default().to_string(),
             c => c.to_string(),
         })
         .collect()
+}
+
+/// Marks, embeddings, overrides and isolates of Unicode's bidirectional algorithm.
+fn turns_direction(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -55,6 +55,11 @@ impl RunFolder {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What the run was made of, and who wrote it. `None` where an older pact did not write it
     /// down, or the file was not copied.
     pub fn record(&self) -> Result<Option<RunRecord>, ReportError> {
@@ -140,7 +145,7 @@ impl RunFolder {
     /// The lines of one file through `parse`. A run that has not come so far has no such file,
     /// hence no line; a last line without its line break is a write that was cut off, and no
     /// line either.
-    fn parsed<T, P: Fn(&str) -> serde_json::Result<T>>(
+    pub(crate) fn parsed<T, P: Fn(&str) -> serde_json::Result<T>>(
         &self,
         file: &str,
         expected: &'static str,

@@ -45,6 +45,19 @@ impl Grid {
         self
     }
 
+    /// Heading and whether it is of numbers, a column each.
+    pub(crate) fn headings(&self) -> impl Iterator<Item = (&str, bool)> {
+        let columns = self.columns.iter();
+        columns.map(|column| (column.heading.as_str(), column.is_right))
+    }
+
+    /// With every heading through `change`.
+    pub(crate) fn map_headings(&mut self, change: impl Fn(&str) -> String) {
+        for column in &mut self.columns {
+            column.heading = change(&column.heading);
+        }
+    }
+
     /// Two spaces between columns, each as wide as its widest cell.
     pub(crate) fn to_text(&self) -> String {
         let headings: Vec<String> = self.columns.iter().map(|it| it.heading.clone()).collect();

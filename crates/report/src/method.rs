@@ -51,7 +51,7 @@ impl MethodRun {
     }
 }
 
-fn flatten(prefix: &str, table: toml::Table, settings: &mut BTreeMap<String, String>) {
+pub(crate) fn flatten(prefix: &str, table: toml::Table, settings: &mut BTreeMap<String, String>) {
     for (key, value) in table {
         let key = format!("{prefix}{key}");
         match value {

@@ -1,10 +1,16 @@
-//! Lines on logarithmic or linear scales as an SVG that needs nothing beside it.
+//! Lines on logarithmic or linear scales as an SVG that needs nothing beside it. Colours are
+//! attributes, which a page that has an SVG in it may overrule by the classes that are there too.
+
+pub(crate) mod intervals;
+pub(crate) mod stacked;
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
+use serde::Serialize;
+
 /// A set of axes with its lines.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Panel {
     /// What stands above it.
     pub title: String,
@@ -17,13 +23,14 @@ pub struct Panel {
 }
 
 /// Points joined in their order; on logarithmic scales all positive.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Line {
     /// What it is of.
     pub name: String,
     /// `(x, y)`.
     pub points: Vec<(f64, f64)>,
     /// `(low, high)` of each point, between which there is a band; empty is no band.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub band: Vec<(f64, f64)>,
 }
 
@@ -58,6 +65,8 @@ const DASHES: [&str; 3] = ["none", "6 3", "2 2"];
 /// Pixels of the legend's lines, and names in each.
 const LEGEND_LINE: f64 = 16.0;
 const LEGEND_COLUMNS: usize = 3;
+/// Points beyond these are no longer marked on their line.
+const MARKED_POINTS: usize = 40;
 
 /// All panels, two in a row, on logarithmic scales.
 pub fn log_log_svg(panels: &[Panel]) -> String {
@@ -69,13 +78,36 @@ pub fn linear_svg(panels: &[Panel]) -> String {
     svg(panels, Scale::Linear)
 }
 
-fn svg(panels: &[Panel], scale: Scale) -> String {
+/// One panel on linear scales to stand in a page, which says in its own words what the panel is
+/// and names its lines by [`key_svg`]. `label` is the attribute that tells what it shows to those
+/// who do not see it.
+pub(crate) fn inline_svg(panel: &Panel, label: &str) -> String {
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" {label}>\n");
+    let names = names(std::slice::from_ref(panel));
+    Axes::of(panel, Scale::Linear).draw(panel, &panel.y, &names, &mut svg);
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// What stands beside the name of a panel's line of this number, from 0.
+pub(crate) fn key_svg(number: usize) -> String {
+    let stroke = stroke(number);
+    format!("<svg viewBox=\"0 0 24 8\" aria-hidden=\"true\"><path d=\"M0 4H24\" {stroke}/></svg>")
+}
+
+/// The names of lines, each once, in the order of their colours.
+pub(crate) fn names(panels: &[Panel]) -> Vec<&str> {
     let mut names: Vec<&str> = Vec::new();
     for line in panels.iter().flat_map(|panel| &panel.lines) {
         if !names.contains(&line.name.as_str()) {
             names.push(&line.name);
         }
     }
+    names
+}
+
+fn svg(panels: &[Panel], scale: Scale) -> String {
+    let names = names(panels);
     let rows = panels.len().div_ceil(COLUMNS) as f64;
     let legend = names.len().div_ceil(LEGEND_COLUMNS) as f64 * LEGEND_LINE;
     let (width, height) = (WIDTH * COLUMNS as f64, HEIGHT * rows + legend + LEGEND_LINE);
@@ -92,7 +124,8 @@ fn svg(panels: &[Panel], scale: Scale) -> String {
             column * WIDTH,
             row * HEIGHT
         );
-        Axes::of(panel, scale).draw(panel, &names, &mut svg);
+        let title = format!("{}: {}", panel.title, panel.y);
+        Axes::of(panel, scale).draw(panel, &title, &names, &mut svg);
         svg.push_str("</g>\n");
     }
     for (number, name) in names.iter().enumerate() {
@@ -115,10 +148,19 @@ fn colour(number: usize) -> &'static str {
     COLOURS[number % COLOURS.len()]
 }
 
+/// By which a page's style sheet finds what is of this colour.
+fn class(number: usize) -> String {
+    format!("colour-{}", number % COLOURS.len())
+}
+
 fn stroke(number: usize) -> String {
     let dash = DASHES[number / COLOURS.len() % DASHES.len()];
     let colour = colour(number);
-    format!("stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\" fill=\"none\"")
+    let class = class(number);
+    format!(
+        "class=\"{class}\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\" \
+         fill=\"none\""
+    )
 }
 
 /// What the axes span, as their scale has it: powers of ten on a logarithmic one.
@@ -138,7 +180,8 @@ impl Axes {
             let room = match scale {
                 Scale::Logarithmic => 0.15,
                 Scale::Linear if high > low => 0.05 * (high - low),
-                Scale::Linear => 0.5,
+                // Large numbers have no room for a half.
+                Scale::Linear => 0.5_f64.max(1e-3 * high.abs()),
             };
             match low <= high {
                 true => low - room..=high + room,
@@ -166,27 +209,21 @@ impl Axes {
         (across, down)
     }
 
-    fn draw(&self, panel: &Panel, names: &[&str], svg: &mut String) {
+    fn draw(&self, panel: &Panel, title: &str, names: &[&str], svg: &mut String) {
         let [left, right, above, below] = MARGINS;
         let (bottom, end) = (HEIGHT - below, WIDTH - right);
-        let text = |svg: &mut String, x: f64, y: f64, anchor: &str, text: &str| {
-            let text = escaped(text);
-            let at = format!("x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\"");
-            let _ = writeln!(svg, "<text {at}>{text}</text>");
-        };
-        let title = format!("{}: {}", panel.title, panel.y);
-        text(svg, left, above - 10.0, "start", &title);
+        text(svg, left, above - 10.0, "start", title);
         text(svg, end, HEIGHT - 8.0, "end", &panel.x);
         for tick in ticks(&self.x, self.scale) {
             let (x, _) = self.place((tick, 1.0));
             let grid = format!("M{x:.1} {above:.1}V{bottom:.1}");
-            let _ = writeln!(svg, "<path d=\"{grid}\" stroke=\"#ddd\"/>");
+            let _ = writeln!(svg, "<path class=\"grid\" d=\"{grid}\" stroke=\"#ddd\"/>");
             text(svg, x, bottom + 15.0, "middle", &short(tick));
         }
         for tick in ticks(&self.y, self.scale) {
             let (_, y) = self.place((1.0, tick));
             let grid = format!("M{left:.1} {y:.1}H{end:.1}");
-            let _ = writeln!(svg, "<path d=\"{grid}\" stroke=\"#ddd\"/>");
+            let _ = writeln!(svg, "<path class=\"grid\" d=\"{grid}\" stroke=\"#ddd\"/>");
             text(svg, left - 6.0, y + 4.0, "end", &short(tick));
         }
         for line in &panel.lines {
@@ -207,20 +244,24 @@ impl Axes {
             let there = ends().map(|((x, _), (low, _))| (*x, *low));
             let back = ends().rev().map(|((x, _), (_, high))| (*x, *high));
             let band = path(&mut there.chain(back));
-            let fill = colour(number);
+            let (class, fill) = (class(number), colour(number));
             let _ = writeln!(
                 svg,
-                "<polygon points=\"{band}\" fill=\"{fill}\" fill-opacity=\"0.15\"/>"
+                "<polygon class=\"{class}\" points=\"{band}\" fill=\"{fill}\" fill-opacity=\"0.15\"/>"
             );
         }
         let points = path(&mut line.points.iter().copied());
         let stroke = stroke(number);
         let _ = writeln!(svg, "<polyline points=\"{points}\" {stroke}/>");
-        for (x, y) in line.points.iter().map(|point| self.place(*point)) {
-            let fill = colour(number);
+        let marked = match line.points.len() {
+            ..=MARKED_POINTS => &line.points[..],
+            _ => &[],
+        };
+        for (x, y) in marked.iter().map(|point| self.place(*point)) {
+            let (class, fill) = (class(number), colour(number));
             let _ = writeln!(
                 svg,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{fill}\"/>"
+                "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{fill}\"/>"
             );
         }
     }
@@ -269,6 +310,9 @@ fn short(number: f64) -> String {
             format!("-{}", short(-number))
         };
     }
+    if number < 9.99e-4 {
+        return format!("{number:.1e}").replace(".0e", "e");
+    }
     let units = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
     let unit = units.into_iter().find(|(size, _)| number >= 0.999 * size);
     let (size, name) = unit.unwrap_or((1.0, ""));
@@ -278,6 +322,13 @@ fn short(number: f64) -> String {
         false if digits >= 0.999 => format!("{digits:.1}{name}"),
         false => format!("{digits:.3}").trim_end_matches('0').to_owned(),
     }
+}
+
+/// A text at a place; `anchor` says which of its ends is there.
+fn text(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+    let text = escaped(text);
+    let at = format!("x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\"");
+    let _ = writeln!(svg, "<text {at}>{text}</text>");
 }
 
 fn escaped(text: &str) -> String {
@@ -333,7 +384,7 @@ mod tests {
         let path = places.map(|(x, y)| format!("{x:.1},{y:.1}")).join(" ");
         let svg = linear_svg(&[panel]);
         assert!(
-            svg.contains(&format!("<polygon points=\"{path}\"")),
+            svg.contains(&format!("<polygon class=\"colour-0\" points=\"{path}\"")),
             "{svg}"
         );
     }
@@ -350,7 +401,12 @@ mod tests {
         assert_eq!(decades(&(0.0..=2.0)), [1.0, 10.0, 100.0]);
         assert_eq!(steps(&(-3.0..=63.0)), [0.0, 20.0, 40.0, 60.0]);
         assert_eq!(steps(&(0.01..=0.55)).len(), 5);
-        let texts = [0.0, 1.0, 50e3, 2e6, 0.5, 1500.0, -20.0].map(short);
-        assert_eq!(texts, ["0", "1", "50k", "2M", "0.5", "1.5k", "-20"]);
+        let texts = [0.0, 1.0, 50e3, 2e6, 0.5, 1500.0, -20.0, 1.5e-5, 2e-4].map(short);
+        assert_eq!(
+            texts,
+            [
+                "0", "1", "50k", "2M", "0.5", "1.5k", "-20", "1.5e-5", "2e-4"
+            ]
+        );
     }
 }

@@ -33,7 +33,7 @@ impl StandingPage {
         format!("{grid}\n{}", self.notes().join("\n")) + "\n"
     }
 
-    fn grid(&self) -> Grid {
+    pub(crate) fn grid(&self) -> Grid {
         let grid = Grid::default().words(&["rollouts", "method"]);
         let mut grid = grid.numbers(&[
             "seeds",
@@ -62,7 +62,7 @@ impl StandingPage {
     }
 
     /// How the numbers are to be read.
-    fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = method_notes(&self.baseline);
         for standings in &self.standings {
             let mode = mode_name(standings.mode);

@@ -78,7 +78,7 @@ fn steps(metrics: &[Map<String, Value>]) -> String {
 }
 
 /// Four decimals, or an exponent where they would show nothing or far too much.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if value.fract() == 0.0 && size < 1e9 {
         format!("{value}")
@@ -89,7 +89,7 @@ fn number(value: f64) -> String {
     }
 }
 
-fn plural(count: usize) -> &'static str {
+pub(crate) fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 

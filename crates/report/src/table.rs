@@ -62,7 +62,7 @@ pub fn table(
 }
 
 /// `None`, for all tasks, then the scenarios where they are wanted.
-fn scenarios(evaluation: &Evaluation, breakdown: Breakdown) -> Vec<Option<&str>> {
+pub(crate) fn scenarios(evaluation: &Evaluation, breakdown: Breakdown) -> Vec<Option<&str>> {
     let mut scenarios = vec![None];
     if breakdown == Breakdown::Scenarios {
         let names: BTreeSet<_> = evaluation
@@ -100,7 +100,10 @@ fn rows_of(
         .collect()
 }
 
-fn tasks_of<'a>(evaluation: &'a Evaluation, scenario: Option<&str>) -> Vec<&'a TaskResult> {
+pub(crate) fn tasks_of<'a>(
+    evaluation: &'a Evaluation,
+    scenario: Option<&str>,
+) -> Vec<&'a TaskResult> {
     evaluation
         .tasks
         .iter()

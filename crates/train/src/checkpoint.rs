@@ -129,11 +129,13 @@ impl Checkpoint {
         Ok(whole.next())
     }
 
-    /// Removes all but the newest `keep` of the checkpoints up to `step`, at which one was written
-    /// just now; 0 keeps all. Damaged ones do not count and stay, and so do later ones, which
-    /// the run passed over.
+    /// Removes all but the newest `keep` of the checkpoints up to `step`, at which there is a
+    /// whole one, and what was left of others when a process ended; 0 keeps all. Damaged ones do
+    /// not count and stay, and so do later ones, which the run passed over.
     pub fn prune(disk: &dyn Disk, run: &Path, keep: usize, step: u64) -> Result<(), TrainError> {
-        remove_if_there(disk, &run.join("checkpoints").join(SURPLUS))?;
+        for left in [SURPLUS, PARTIAL] {
+            remove_if_there(disk, &run.join("checkpoints").join(left))?;
+        }
         if keep == 0 {
             return Ok(());
         }

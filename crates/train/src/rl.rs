@@ -119,6 +119,7 @@ impl Trainer {
         checkpoint.restore(&mut trainer.model)?;
         trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
         trainer.step = checkpoint.state.step;
+        trainer.prune()?;
         trainer.faults.skipped_in_a_row = trainer.folder.skipped_in_a_row()?;
         Ok(trainer)
     }
@@ -284,9 +285,14 @@ impl Trainer {
         let (disk, run) = (self.folder.disk(), self.folder.path());
         let optimizer = &self.learner.optimizer;
         let path = Checkpoint::write(disk, run, &state, &self.model, optimizer, &self.companions)?;
-        let keep = self.settings.train.keep_checkpoints;
-        Checkpoint::prune(disk, run, keep, self.step)?;
+        self.prune()?;
         Ok(path)
+    }
+
+    /// Removes the checkpoints before the one after the steps so far that are too many.
+    fn prune(&self) -> Result<(), TrainError> {
+        let (disk, run) = (self.folder.disk(), self.folder.path());
+        Checkpoint::prune(disk, run, self.settings.train.keep_checkpoints, self.step)
     }
 
     /// Whether all steps are done.

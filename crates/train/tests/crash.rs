@@ -96,6 +96,7 @@ fn run(
 ) -> Result<(), TrainError> {
     let record = RunRecord::default();
     let mut evaluated = false;
+    let mut is_saved = false;
     let mut trainer = match path.join("config.toml").exists() {
         false => Trainer::new(parts(), RunFolder::create(disk, path, "", &record)?)?,
         true => {
@@ -115,7 +116,7 @@ fn run(
             match checkpoint {
                 None => Trainer::new(parts(), folder)?,
                 Some(checkpoint) => {
-                    evaluated = checkpoint.state.evaluated;
+                    (evaluated, is_saved) = (checkpoint.state.evaluated, true);
                     Trainer::resume(parts(), folder, &checkpoint)?
                 }
             }
@@ -126,18 +127,22 @@ fn run(
     loop {
         if (trainer.step == 0 || trainer.is_done()) && !evaluated {
             // As somebody who stops a run: a checkpoint of the same step before and after.
-            trainer.checkpoint(false)?;
-            *saved = Some((trainer.step, false));
+            if !is_saved {
+                trainer.checkpoint(false)?;
+                *saved = Some((trainer.step, false));
+            }
             trainer.evaluate(&world.suite, &tasks, EvaluationMode::Greedy)?;
-            evaluated = true;
+            (evaluated, is_saved) = (true, false);
         }
-        trainer.checkpoint(evaluated)?;
+        if !is_saved {
+            trainer.checkpoint(evaluated)?;
+        }
         *saved = Some((trainer.step, evaluated));
         if trainer.is_done() {
             return Ok(());
         }
         trainer.step()?;
-        evaluated = false;
+        (evaluated, is_saved) = (false, false);
     }
 }
 

@@ -8,6 +8,9 @@ use clap::{Args, ValueEnum};
 #[command(after_long_help = "\
 Tables are `metrics`, a row a step, and `episodes`, a row a training episode without its tokens.
 
+trackio (with `tbparse`) reads event files without a network, those that a run writes itself into its
+folder too: `trackio.import_tf_events('out/tensorboard', project='pact', name='out')`.
+
 Examples:
   pact export out --to csv --out tables
   pact export out --to jsonl --out tables

@@ -10,12 +10,14 @@ mod eval;
 mod export;
 mod man;
 mod model;
+mod report;
 mod rollout;
 mod score;
 mod show;
 mod study;
 mod trace;
 mod train;
+mod view;
 mod watch;
 
 use anyhow::Result;
@@ -39,6 +41,8 @@ pub(crate) fn run(command: Command) -> Result<Exit> {
         Command::Show(arguments) => show::run(&arguments),
         Command::Watch(arguments) => watch::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
+        Command::View(arguments) => view::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Study(arguments) => study::run(&arguments),
         Command::Completions { shell } => completions::run(shell),

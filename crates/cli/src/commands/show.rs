@@ -84,7 +84,7 @@ fn find(file: &Path, wanted: &str, arguments: &Show) -> Result<Episode> {
 
 /// The folder of the tokenizer whose tokens a file of episodes holds: what the command line
 /// says, else what the run's config says; pact's own where there is neither.
-fn tokenizer_folder(file: &Path, given: Option<&Path>) -> Result<Option<PathBuf>> {
+pub(super) fn tokenizer_folder(file: &Path, given: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(folder) = given {
         return Ok(Some(folder.to_owned()));
     }

@@ -34,12 +34,14 @@ const PAGES: [&str; 27] = [
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
-const LATER_PAGES: [&str; 9] = [
+const LATER_PAGES: [&str; 11] = [
     "train",
     "model merge",
     "show",
     "watch",
     "export",
+    "view",
+    "report",
     "compare",
     "study",
     "completions",

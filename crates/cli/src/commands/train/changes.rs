@@ -165,7 +165,9 @@ fn is_harmless(key: &str, old: Option<&String>, new: Option<&String>) -> bool {
 
 /// Every key of a config that has a value, from the top, with its value as TOML.
 pub(super) fn keys(config: &RunConfig) -> BTreeMap<String, String> {
-    let table = Table::try_from(config).expect("a config is TOML");
+    // Through its text, in which 0.0003 is 0.0003 however it is held.
+    let text = crate::commands::config::to_toml(config);
+    let table: Table = toml::from_str(&text).expect("a config is TOML");
     let mut keys = BTreeMap::new();
     flatten("", &table, &mut keys);
     keys
