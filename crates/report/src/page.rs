@@ -148,7 +148,7 @@ impl Page {
     }
 }
 
-const ABOUT: &str = "Written by `pact report` from the run's folder alone. Percentages are of \
+const ABOUT: &str = "Written by pact report from the run's folder alone. Percentages are of \
                      the suite's metrics; intervals are 95%.";
 
 /// Given names, else the folders' paths without what they have in common at their beginnings.

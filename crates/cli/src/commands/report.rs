@@ -21,7 +21,9 @@ pub(crate) fn run(arguments: &Report) -> Result<Exit> {
     }
     let runs = arguments.runs.iter().map(page_run);
     let runs = runs.collect::<Result<Vec<_>>>()?;
-    let defaults = toml::Table::try_from(RunConfig::default()).expect("a config is TOML");
+    // As text, in which a run's own config stands too.
+    let defaults = super::config::to_toml(&RunConfig::default());
+    let defaults = defaults.parse().expect("a config is TOML");
     let page = Page::read(&runs, &defaults)?;
     let text = match arguments.format {
         ReportForm::Html => page.to_html(),

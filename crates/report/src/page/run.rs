@@ -178,6 +178,10 @@ impl RunReport {
                 continue;
             }
             blocks.push(Block::Text(format!("{heading}, by reward:")));
+            if episodes.iter().all(|it| it.prompt.is_none()) {
+                let why = "The run's tokenizer is not at hand, so prompts are not shown.";
+                blocks.push(Block::Note(why.into()));
+            }
             let episodes = episodes.iter().cloned().map(Box::new);
             blocks.extend(episodes.map(Block::Conversation));
         }
@@ -230,6 +234,7 @@ fn last_evaluation(
     for (line, text) in problems.without(lines) {
         extremes.offer(line.score.reward, text);
     }
+    extremes.part();
     Ok(extremes)
 }
 
