@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use episode::{Episode, Observation, ParseFailure, StopReason};
 use serde::Serialize;
 
+use super::Decode;
 use crate::RecordedEpisode;
 use crate::episode_text::{call_text, failure_text};
 use crate::summary::{number, stop_name};
@@ -62,7 +63,7 @@ impl Conversation {
     pub(crate) fn of(
         why: &'static str,
         recorded: RecordedEpisode,
-        decode: Option<&dyn Fn(&[u32]) -> String>,
+        decode: Option<&Decode>,
     ) -> Self {
         let (credit, episode) = (recorded.credit, recorded.episode);
         let prompt = decode.and_then(|decode| {

@@ -9,7 +9,6 @@ use crate::ReportError;
 use crate::folder::{RecordedEpisode, RunFolder, mode_name};
 use crate::plot::Line;
 
-use super::PageRun;
 use super::block::Block;
 use super::conversation::Conversation;
 use super::cost::Cost;
@@ -21,6 +20,7 @@ use super::repeat::Repeat;
 use super::series::{self, Evaluated};
 use super::setup::Setup;
 use super::tally::{Extremes, Tally};
+use super::{Decode, PageRun};
 
 /// All that a page says of one run.
 #[derive(Serialize)]
@@ -240,7 +240,7 @@ fn last_evaluation(
 
 fn conversations(
     extremes: Extremes,
-    decode: Option<&dyn Fn(&[u32]) -> String>,
+    decode: Option<&Decode>,
     problems: &mut Problems,
 ) -> Vec<Conversation> {
     let best = extremes.best.into_iter().map(|(_, line)| ("Best", line));

@@ -132,8 +132,8 @@ impl Setup {
                 vec![it.key.clone(), it.value.clone(), default]
             })
             .collect();
-        let summary = format!("The {} settings that are not the defaults", grid.rows.len());
-        blocks.push(Block::Fold(summary, vec![Block::Table("Settings", grid)]));
+        let summary = "Settings that are not the defaults".to_owned();
+        blocks.push(Block::Fold(summary, vec![Block::Table("As set", grid)]));
         let config = cut(&self.config);
         blocks.push(Block::Fold(
             "The whole config".into(),
