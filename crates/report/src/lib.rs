@@ -46,7 +46,7 @@ pub use folder::{RecordedEpisode, RunFolder};
 pub use follow::{Follower, News};
 pub use method::{Method, MethodRun};
 pub use metric_group::MetricGroup;
-pub use page::{Page, PageRun};
+pub use page::{Decode, Page, PageRun};
 pub use plot::{Line, Panel, linear_svg, log_log_svg};
 pub use power_law::PowerLaw;
 pub use skipped::skipped_text;

@@ -29,6 +29,9 @@ use block::{Block, Section};
 use comparison::Compared;
 use run::RunReport;
 
+/// From tokens to their text, special tokens included.
+pub type Decode = dyn Fn(&[u32]) -> String;
+
 /// A run to report on.
 pub struct PageRun {
     /// What the reader calls it; without a name it is called by its folder.
@@ -36,7 +39,7 @@ pub struct PageRun {
     /// Its folder.
     pub folder: PathBuf,
     /// The text of its tokens, where its tokenizer is at hand.
-    pub decode: Option<Box<dyn Fn(&[u32]) -> String>>,
+    pub decode: Option<Box<Decode>>,
 }
 
 /// What there is to say about runs.
@@ -148,7 +151,7 @@ impl Page {
     }
 }
 
-const ABOUT: &str = "Written by `pact report` from the run's folder alone. Percentages are of \
+const ABOUT: &str = "Written by pact report from the run's folder alone. Percentages are of \
                      the suite's metrics; intervals are 95%.";
 
 /// Given names, else the folders' paths without what they have in common at their beginnings.

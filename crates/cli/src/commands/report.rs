@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, anyhow};
-use report::{Page, PageRun};
+use report::{Decode, Page, PageRun};
 
 use crate::args::{NamedRun, Report, ReportForm};
 use crate::config::RunConfig;
@@ -21,7 +21,9 @@ pub(crate) fn run(arguments: &Report) -> Result<Exit> {
     }
     let runs = arguments.runs.iter().map(page_run);
     let runs = runs.collect::<Result<Vec<_>>>()?;
-    let defaults = toml::Table::try_from(RunConfig::default()).expect("a config is TOML");
+    // As text, in which a run's own config stands too.
+    let defaults = super::config::to_toml(&RunConfig::default());
+    let defaults = defaults.parse().expect("a config is TOML");
     let page = Page::read(&runs, &defaults)?;
     let text = match arguments.format {
         ReportForm::Html => page.to_html(),
@@ -56,7 +58,7 @@ fn page_run(run: &NamedRun) -> Result<PageRun> {
 }
 
 /// The run's tokenizer, by which prompts are shown. Without it, the page is without them.
-fn decoder(run: &NamedRun) -> Option<Box<dyn Fn(&[u32]) -> String>> {
+fn decoder(run: &NamedRun) -> Option<Box<Decode>> {
     let config = run.folder.join("config.toml");
     let chat = super::show::tokenizer_folder(&config, None)
         .and_then(|folder| tokenizer::load_chat(folder.as_deref(), chat::Config::default()));

@@ -13,6 +13,7 @@ use crate::standing::{Question, Standings, common_modes};
 use crate::standing_page::StandingPage;
 
 use super::block::Block;
+use super::conversation::brief;
 
 /// Several runs against each other.
 #[derive(Serialize)]
@@ -38,7 +39,7 @@ impl Compared {
             .collect();
         let keys: BTreeSet<&String> = settings.iter().flat_map(|it| it.keys()).collect();
         let values = keys.into_iter().map(|key| {
-            let values = settings.iter().map(|it| it.get(key).cloned());
+            let values = settings.iter().map(|it| Some(brief(it.get(key)?)));
             (key.clone(), values.collect::<Vec<_>>())
         });
         let differing = values.filter(|(_, values)| values.iter().any(|it| *it != values[0]));
@@ -59,7 +60,7 @@ impl Compared {
     pub(super) fn blocks(&self) -> Vec<Block> {
         let mut blocks = Vec::new();
         if let Some(page) = &self.page {
-            blocks.push(Block::Table("As `pact compare` has it", page.grid()));
+            blocks.push(Block::Table("As pact compare has it", page.grid()));
             blocks.push(Block::Note(page.notes().join(" ")));
         }
         if let Some(why) = &self.incomparable {

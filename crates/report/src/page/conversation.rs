@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use episode::{Episode, Observation, ParseFailure, StopReason};
 use serde::Serialize;
 
+use super::Decode;
 use crate::RecordedEpisode;
 use crate::episode_text::{call_text, failure_text};
 use crate::summary::{number, stop_name};
 
 /// Characters of one text.
 const LONGEST: usize = 4_000;
+/// Characters of one name.
+const LONGEST_NAME: usize = 160;
 /// Turns of one conversation.
 const TURNS: usize = 24;
 /// Calls of one turn, and as many of what came back.
@@ -60,7 +63,7 @@ impl Conversation {
     pub(crate) fn of(
         why: &'static str,
         recorded: RecordedEpisode,
-        decode: Option<&dyn Fn(&[u32]) -> String>,
+        decode: Option<&Decode>,
     ) -> Self {
         let (credit, episode) = (recorded.credit, recorded.episode);
         let prompt = decode.and_then(|decode| {
@@ -89,8 +92,8 @@ impl Conversation {
         Self {
             why,
             step: 0,
-            task: cut(&episode.task),
-            scenario: cut(&episode.scenario),
+            task: brief(&episode.task),
+            scenario: brief(&episode.scenario),
             sample: 0,
             stop: episode.stop,
             reward: 0.0,
@@ -117,11 +120,11 @@ impl Conversation {
         let mut facts = vec![
             format!("scenario {}", self.scenario),
             format!("sample {}", self.sample),
-            format!("after {} steps", self.step),
+            after_steps(self.step),
             format!("ended as {}", stop_name(self.stop)),
         ];
         let metrics = self.metrics.iter().take(CALLS);
-        facts.extend(metrics.map(|(name, value)| format!("{} {}", cut(name), number(*value))));
+        facts.extend(metrics.map(|(name, value)| format!("{} {}", brief(name), number(*value))));
         facts.extend(self.anchored.map(|anchored| match anchored {
             true => "scored under the prompt alone".to_owned(),
             false => "scored under the trace".to_owned(),
@@ -181,6 +184,12 @@ fn shortened<T>(mut items: Vec<T>, more: impl Fn(usize) -> T) -> Vec<T> {
     items
 }
 
+/// `after 1 step`, `after 2 steps`.
+pub(crate) fn after_steps(steps: u64) -> String {
+    let plural = if steps == 1 { "" } else { "s" };
+    format!("after {steps} step{plural}")
+}
+
 /// What a turn says between its thinking tags, and what it says after them.
 fn parts(text: &str) -> (&str, &str) {
     match text.split_once("</think>") {
@@ -198,7 +207,16 @@ fn parts(text: &str) -> (&str, &str) {
 
 /// The beginning of a long text, and how much of it is not there.
 pub(crate) fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
+    cut_after(LONGEST, text)
+}
+
+/// The same of a name, or of what else is to stand in a line.
+pub(crate) fn brief(text: &str) -> String {
+    cut_after(LONGEST_NAME, text)
+}
+
+fn cut_after(longest: usize, text: &str) -> String {
+    match text.char_indices().nth(longest) {
         None => text.to_owned(),
         Some((end, _)) => format!(
             "{}\n… ({} further characters are left out)",

@@ -130,7 +130,7 @@ impl Cost {
             let grid = Grid::default().words(&["what"]).numbers(&["number"]);
             let mut grid = grid.words(&["unit"]);
             grid.rows = (self.totals.iter())
-                .map(|it| vec![it.name.clone(), number(it.value), it.unit.to_owned()])
+                .map(|it| vec![it.name.clone(), rounded(it.value), it.unit.to_owned()])
                 .collect();
             blocks.push(Block::Table("Tokens, speed and memory", grid));
         }
@@ -138,6 +138,14 @@ impl Cost {
             blocks.push(Block::Figures(self.figures.clone()));
         }
         blocks
+    }
+}
+
+/// Without decimals where there are digits enough before them.
+fn rounded(value: f64) -> String {
+    match value {
+        ..100.0 => number(value),
+        _ => format!("{value:.0}"),
     }
 }
 

@@ -164,7 +164,7 @@ impl Failures {
             .collect();
         table(
             "Calls that could not be read",
-            "Every call could be read.",
+            self.unless_empty("Every call could be read."),
             grid,
         );
 
@@ -190,7 +190,7 @@ impl Failures {
         }
         table(
             "Calls that failed, by tool and message",
-            "No call failed.",
+            self.unless_empty("No call failed."),
             grid,
         );
 
@@ -212,6 +212,7 @@ impl Failures {
             .collect();
         table("What the run warned of", "The run warned of nothing.", grid);
 
+        none.retain(|sentence| !sentence.is_empty());
         if !none.is_empty() {
             blocks.push(Block::Note(none.join(" ")));
         }
@@ -219,6 +220,13 @@ impl Failures {
             blocks.push(Block::Figures(self.figures.clone()));
         }
         blocks
+    }
+}
+
+impl Failures {
+    /// What can be said of calls where there were episodes.
+    fn unless_empty(&self, sentence: &'static str) -> &'static str {
+        if self.stops.is_empty() { "" } else { sentence }
     }
 }
 

@@ -12,6 +12,9 @@ use super::conversation::{Conversation, Turn};
 
 const STYLE: &str = include_str!("style.css");
 
+/// Characters of a cell that stays on one line.
+const SHORT: usize = 26;
+
 /// HTML in the making. Tags and attributes' names are the program's own.
 struct Html {
     text: String,
@@ -148,7 +151,12 @@ impl Html {
                     for row in &grid.rows {
                         html.within("tr", &[], |html| {
                             for (cell, (_, is_number)) in row.iter().zip(grid.headings()) {
-                                html.element("td", &side(is_number), cell);
+                                let attributes = match cell.chars().count() {
+                                    // Short ones are not broken on narrow screens.
+                                    ..=SHORT if !is_number => vec![("class", "short")],
+                                    _ => side(is_number),
+                                };
+                                html.element("td", &attributes, cell);
                             }
                         });
                     }
@@ -248,7 +256,7 @@ impl Html {
 
     fn turn(&mut self, turn: &Turn) {
         if let Some(advantage) = turn.advantage {
-            html_fact(self, &format!("advantage {advantage:+.3}"));
+            self.classed("p", "facts", &format!("advantage {advantage:+.3}"));
         }
         if !turn.reasoning.is_empty() {
             self.within("details", &[("class", "said reasoning")], |html| {
@@ -286,10 +294,6 @@ impl Html {
             html.element("pre", &[], text);
         });
     }
-}
-
-fn html_fact(html: &mut Html, text: &str) {
-    html.classed("p", "facts", text);
 }
 
 #[cfg(test)]

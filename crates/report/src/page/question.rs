@@ -11,6 +11,7 @@ use crate::summary::number;
 use crate::table::{Breakdown, percent, scenarios, shown_metrics, signed, tasks_of, title};
 
 use super::block::{Block, Chart, Figure};
+use super::conversation::{after_steps, brief, cut};
 use super::tally::Tally;
 
 /// What changed in one metric of one part of the held-out tasks. Fractions, as in the
@@ -48,7 +49,7 @@ pub(super) fn changes(evaluations: &[Evaluation]) -> Vec<Change> {
                 };
                 changes.push(Change {
                     mode,
-                    scenario: scenario.map(str::to_owned),
+                    scenario: scenario.map(brief),
                     metric: metric.to_owned(),
                     tasks: of.tasks,
                     steps: [before.step, after.step],
@@ -140,14 +141,14 @@ impl Question {
 fn asked(text: &str, config: &toml::Table) -> String {
     let sentence = text.lines().next().and_then(|line| line.strip_prefix('#'));
     if let Some(sentence) = sentence.map(str::trim).filter(|it| !it.is_empty()) {
-        return sentence.to_owned();
+        return cut(sentence);
     }
     let (algorithm, model, suite) = (
         super::setup::algorithm(config),
         super::setup::model(config),
         super::setup::suite(config),
     );
-    format!("What does {algorithm} make of the model `{model}` on tasks of the suite `{suite}`?")
+    format!("What does {algorithm} make of the model {model} on tasks of the suite {suite}?")
 }
 
 /// Which metric decides, of those that the evaluations are judged by.
@@ -200,9 +201,9 @@ fn change_sentence(change: &Change) -> String {
         false => "",
     };
     format!(
-        "After {} steps, {} on {} held-out tasks ({}) {verb} {}% to {}%: {} points, 95% interval \
+        "A{}, {} on {} held-out tasks ({}) {verb} {}% to {}%: {} points, 95% interval \
          {} to {}.{doubt}",
-        change.steps[1],
+        &after_steps(change.steps[1])[1..],
         title(&change.metric),
         change.tasks,
         mode_name(change.mode),
@@ -230,9 +231,9 @@ fn state(known: &Known<'_>) -> String {
     if let Some(status) = known.status {
         let phase = serde_json::to_value(status.phase).unwrap_or_default();
         let phase = phase.as_str().unwrap_or_default().to_owned();
-        state += &format!(" When last heard of, the run's phase was `{phase}`.");
+        state += &format!(" When last heard of, the run's phase was {phase}.");
         if let Some(message) = &status.message {
-            state += &format!(" Its last message: {}", super::conversation::cut(message));
+            state += &format!(" Its last message: {}", cut(message));
         }
     }
     let tally = known.tally;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::grid::Grid;
 
 use super::block::Block;
+use super::conversation::cut;
 
 /// What a run's folder may hold, and what it is.
 const FILES: [(&str, &str); 11] = [
@@ -32,8 +33,10 @@ pub(super) struct Repeat {
     pub(super) commands: Vec<String>,
     /// Whether they are those that were typed, or made of the folder's config.
     pub(super) as_typed: bool,
+    /// Where everything is.
+    pub(super) folder: String,
     /// The files that are there, and what they are.
-    pub(super) files: Vec<(String, &'static str)>,
+    pub(super) files: Vec<(&'static str, &'static str)>,
 }
 
 impl Repeat {
@@ -43,6 +46,7 @@ impl Repeat {
             .map(|session| session.command.iter().map(|word| quoted(word)))
             .map(|words| words.collect::<Vec<_>>().join(" "))
             .filter(|command| !command.is_empty())
+            .map(|command| cut(&command))
             .collect();
         let as_typed = !commands.is_empty();
         let path = |path: &Path| quoted(&path.to_string_lossy());
@@ -56,9 +60,8 @@ impl Repeat {
         Self {
             commands: if as_typed { commands } else { from_config() },
             as_typed,
-            files: there
-                .map(|(name, what)| (folder.join(name).display().to_string(), *what))
-                .collect(),
+            folder: folder.display().to_string(),
+            files: there.copied().collect(),
         }
     }
 
@@ -76,12 +79,13 @@ impl Repeat {
         let mut grid = Grid::default().words(&["file", "what"]);
         let files = self.files.iter();
         grid.rows = files
-            .map(|(file, what)| vec![file.clone(), (*what).to_owned()])
+            .map(|(file, what)| vec![(*file).to_owned(), (*what).to_owned()])
             .collect();
         vec![
             Block::Text(how.to_owned()),
             Block::Code(self.commands.join("\n")),
-            Block::Table("Where everything is", grid),
+            Block::Text(format!("Everything is in {}.", self.folder)),
+            Block::Table("What is in the folder", grid),
         ]
     }
 }

@@ -9,7 +9,6 @@ use crate::ReportError;
 use crate::folder::{RecordedEpisode, RunFolder, mode_name};
 use crate::plot::Line;
 
-use super::PageRun;
 use super::block::Block;
 use super::conversation::Conversation;
 use super::cost::Cost;
@@ -21,6 +20,7 @@ use super::repeat::Repeat;
 use super::series::{self, Evaluated};
 use super::setup::Setup;
 use super::tally::{Extremes, Tally};
+use super::{Decode, PageRun};
 
 /// All that a page says of one run.
 #[derive(Serialize)]
@@ -178,6 +178,10 @@ impl RunReport {
                 continue;
             }
             blocks.push(Block::Text(format!("{heading}, by reward:")));
+            if episodes.iter().all(|it| it.prompt.is_none()) {
+                let why = "The run's tokenizer is not at hand, so prompts are not shown.";
+                blocks.push(Block::Note(why.into()));
+            }
             let episodes = episodes.iter().cloned().map(Box::new);
             blocks.extend(episodes.map(Block::Conversation));
         }
@@ -230,12 +234,13 @@ fn last_evaluation(
     for (line, text) in problems.without(lines) {
         extremes.offer(line.score.reward, text);
     }
+    extremes.part();
     Ok(extremes)
 }
 
 fn conversations(
     extremes: Extremes,
-    decode: Option<&dyn Fn(&[u32]) -> String>,
+    decode: Option<&Decode>,
     problems: &mut Problems,
 ) -> Vec<Conversation> {
     let best = extremes.best.into_iter().map(|(_, line)| ("Best", line));

@@ -9,7 +9,7 @@ use crate::grid::Grid;
 use crate::method::flatten;
 
 use super::block::Block;
-use super::conversation::cut;
+use super::conversation::{brief, cut};
 
 /// The settings that say what a run is.
 const MAIN: [&str; 14] = [
@@ -64,8 +64,8 @@ impl Setup {
         let (settings, defaults) = (flat(config), flat(defaults));
         let setting = |(key, value): (&String, &String)| Setting {
             key: key.clone(),
-            value: cut(value),
-            default: defaults.get(key).cloned(),
+            value: brief(value),
+            default: defaults.get(key).map(|it| brief(it)),
         };
         let main = MAIN.iter().filter_map(|key| settings.get_key_value(*key));
         let mut main: Vec<Setting> = main.map(setting).collect();
@@ -132,8 +132,8 @@ impl Setup {
                 vec![it.key.clone(), it.value.clone(), default]
             })
             .collect();
-        let summary = format!("The {} settings that are not the defaults", grid.rows.len());
-        blocks.push(Block::Fold(summary, vec![Block::Table("Settings", grid)]));
+        let summary = "Settings that are not the defaults".to_owned();
+        blocks.push(Block::Fold(summary, vec![Block::Table("As set", grid)]));
         let config = cut(&self.config);
         blocks.push(Block::Fold(
             "The whole config".into(),

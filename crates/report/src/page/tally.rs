@@ -119,6 +119,7 @@ impl Tally {
             }
             tally.add(&line);
         }
+        tally.extremes.part();
         Ok(tally)
     }
 
@@ -206,6 +207,13 @@ impl Extremes {
             self.worst
                 .insert(place.unwrap_or(self.worst.len()), (reward, line));
             self.worst.truncate(EXTREMES);
+        }
+    }
+
+    /// After the last one: where all are among the best, the last of them is the worst.
+    pub(crate) fn part(&mut self) {
+        if self.worst.is_empty() && self.best.len() > 1 {
+            self.worst.extend(self.best.pop());
         }
     }
 }

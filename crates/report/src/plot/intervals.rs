@@ -115,7 +115,7 @@ mod tests {
         let (zero, _) = zero.split_once(' ').unwrap();
         assert!(svg.contains(&format!("d=\"M{zero} 22.0H")), "{svg}");
         assert!(
-            svg.contains("long…") && !svg.contains(&"long".repeat(10)),
+            svg.contains("longlon…") && !svg.contains(&"long".repeat(10)),
             "{svg}"
         );
         let nothing = Intervals::default().to_svg("");
