@@ -9,7 +9,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Changed inputs of each reader.
-const CHANGED: usize = 1500;
+const CHANGED: usize = 300;
 /// A changed input is at most so long, in bytes, but where it nests deeply.
 const LONGEST: usize = 4096;
 

@@ -263,6 +263,7 @@ fn logarithms_and_roots_are_right_to_the_last_digit() {
     }
     check(&[
         ("logarithm(10, 1, 5)", r#"{"error": ""}"#),
+        ("logarithm(10, 2, 1001)", r#"{"error": ""}"#),
         (
             "square_root(2, 0)",
             "Error during execution: valid range for prec is [1, MAX_PREC]",

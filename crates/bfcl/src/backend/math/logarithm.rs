@@ -10,8 +10,9 @@ use python::{Exception, ExceptionKind, Value, int_of};
 use self::binary::{Binary, Rounding};
 use super::super::{dict, error};
 
-/// The most digits that are computed; mpmath's own bound is the memory and the time.
-const MOST_DIGITS: i64 = 10_000;
+/// The most digits that are computed; mpmath's own bound is the memory and the time. The time
+/// grows with the third power: ten thousand digits take seconds, and a turn may ask for them often.
+const MOST_DIGITS: i64 = 1_000;
 
 /// Bits beyond the asked for, so that rounding them decides as the whole number would.
 const GUARD: i64 = 64;
