@@ -87,7 +87,7 @@ pub fn conversations(bytes: &[u8]) {
         for message in &messages {
             let reasoning = message.reasoning_content.as_deref().unwrap_or_default();
             let _ = transcript.push_expert_turn(reasoning, &message.tool_calls, &message.content);
-            let _ = transcript.push_observations(&[message.content.clone()]);
+            let _ = transcript.push_observations(std::slice::from_ref(&message.content));
             let _ = transcript.push_user(&message.content);
         }
     }
