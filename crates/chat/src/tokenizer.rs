@@ -18,11 +18,18 @@ pub(crate) struct Tokenizer {
 /// What stands for bytes that are no text, and for ids that are no token.
 const UNKNOWN: &[u8] = "\u{fffd}".as_bytes();
 
+/// The library's own reading. It panics over a decoder that it does not know, where it fails
+/// over anything else; such a file is an error like the others.
+fn parse(json: &str) -> Result<tokenizers::Tokenizer, ChatError> {
+    let read = std::panic::catch_unwind(|| tokenizers::Tokenizer::from_bytes(json));
+    let read = read.map_err(|_| ChatError::Tokenizer("its decoder cannot be read".into()))?;
+    read.map_err(|error| ChatError::Tokenizer(error.to_string()))
+}
+
 impl Tokenizer {
     /// Reads the text of a `tokenizer.json`.
     pub(crate) fn from_json(json: &str) -> Result<Self, ChatError> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(json)
-            .map_err(|error| ChatError::Tokenizer(error.to_string()))?;
+        let mut inner = parse(json)?;
         inner
             .with_truncation(None)
             .map_err(|error| ChatError::Tokenizer(error.to_string()))?
@@ -193,6 +200,17 @@ mod tests {
             tokenizer.decode(&[0xc3, u32::from(b'x'), 99_999]),
             "\u{fffd}x\u{fffd}"
         );
+    }
+
+    #[test]
+    fn a_file_over_which_the_library_panics_is_an_error() {
+        let json = fixture::tokenizer_json();
+        let broken = json.replacen(r#""decoder":"#, r#""decoder": 3, "decoder_":"#, 1);
+        assert_ne!(broken, json, "the fixture has a decoder");
+        assert!(matches!(
+            Tokenizer::from_json(&broken),
+            Err(ChatError::Tokenizer(_))
+        ));
     }
 
     #[test]

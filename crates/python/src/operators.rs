@@ -71,11 +71,6 @@ pub fn multiply(left: &Value, right: &Value) -> Result<Value, Exception> {
 }
 
 fn repeat(sequence: &Value, count: &BigInt) -> Result<Value, Exception> {
-    let length = match sequence {
-        Value::Str(text) => text.len(),
-        Value::List(items) | Value::Tuple(items) => items.len(),
-        _ => 0,
-    };
     let Ok(count) = i64::try_from(count) else {
         return Err(Exception::new(
             ExceptionKind::Overflow,
@@ -83,7 +78,15 @@ fn repeat(sequence: &Value, count: &BigInt) -> Result<Value, Exception> {
         ));
     };
     let count = usize::try_from(count).unwrap_or(0);
-    if count.saturating_mul(length) > LONGEST {
+    let weight = match sequence {
+        // Nothing, however often.
+        Value::Str(text) if text.is_empty() => return Ok(sequence.clone()),
+        Value::List(items) | Value::Tuple(items) if items.is_empty() => {
+            return Ok(sequence.clone());
+        }
+        other => weight(other),
+    };
+    if count.saturating_mul(weight) > LONGEST {
         return Err(Exception::new(ExceptionKind::Memory, ""));
     }
     Ok(match sequence {
@@ -92,6 +95,17 @@ fn repeat(sequence: &Value, count: &BigInt) -> Result<Value, Exception> {
         Value::Tuple(items) => Value::Tuple(vec![items.as_slice(); count].concat()),
         other => other.clone(),
     })
+}
+
+/// How much of it there is to copy: characters of a text, and items with all that is in them.
+fn weight(value: &Value) -> usize {
+    let all = |items: &[Value]| items.iter().map(|item| 1 + weight(item)).sum();
+    match value {
+        Value::Str(text) => text.len(),
+        Value::List(items) | Value::Tuple(items) | Value::Set(items) => all(items),
+        Value::Dict(dict) => dict.iter().map(|(k, v)| 2 + weight(k) + weight(v)).sum(),
+        _ => 0,
+    }
 }
 
 /// `left / right`

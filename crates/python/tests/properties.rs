@@ -125,3 +125,18 @@ fn a_call_has_a_dotted_name_and_arguments_in_order() {
         "name 'g' is not defined"
     );
 }
+
+#[test]
+fn what_is_repeated_takes_no_more_than_its_text_can_ask_for() {
+    let check = |text: &str, expected: &str| {
+        let found = parse_literal(text).map(|value| value.repr());
+        let found = found.unwrap_or_else(|exception| format!("{:?}", exception.kind));
+        assert_eq!(found, expected, "{text}");
+    };
+    check("[] * 9223372036854775807", "[]");
+    check("'' * 9223372036854775807", "''");
+    check("[0] * 9223372036854775807", "Memory");
+    check("['a' * 1000000] * 1000000", "Memory");
+    check("[[1]] * 2", "[[1], [1]]");
+    check("[1] * -1", "[]");
+}
