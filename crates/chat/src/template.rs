@@ -2,8 +2,8 @@
 //! It prints text from messages; it knows no token.
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, Value as Jinja};
-use minijinja::{Environment, Error, ErrorKind, context};
+use minijinja::value::{Kwargs, Serde, StringInput, Value as Jinja};
+use minijinja::{Environment, Error, ErrorKind, context, filters};
 use python::{JsonStyle, json_dumps};
 use serde_json::{Map, Value};
 
@@ -11,8 +11,11 @@ use crate::ChatError;
 use crate::date::Date;
 
 const NAME: &str = "chat_template";
-/// Of `tojson`, in blanks.
+/// Of `tojson` and `indent`, in blanks.
 const WIDEST_INDENT: usize = 80;
+/// Steps that a template may take to print a conversation, about a second's; one of a thousand
+/// messages takes less than a million. A template is a stranger's program, and may have no end.
+const STEPS: u64 = 50_000_000;
 
 /// A parsed chat template.
 #[derive(Debug)]
@@ -77,7 +80,22 @@ pub(crate) fn environment() -> Result<Environment<'static>, ChatError> {
     );
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_filter("tojson", tojson);
+    environment.add_filter("indent", indent);
+    environment.set_fuel(Some(STEPS));
     Ok(environment)
+}
+
+/// The engine's own, which would take any width.
+fn indent(
+    text: StringInput<'_>,
+    width: Option<usize>,
+    first: Option<bool>,
+    blank: Option<bool>,
+    arguments: Kwargs,
+) -> Result<Jinja, Error> {
+    let named = arguments.peek::<Option<usize>>("width")?;
+    check_width(width.or(named).unwrap_or_default())?;
+    filters::indent(text, width, first, blank, arguments)
 }
 
 fn raise_exception(message: String) -> Result<Jinja, Error> {
@@ -100,7 +118,7 @@ fn tojson(value: &Jinja, arguments: Kwargs) -> Result<String, Error> {
         indent: match arguments.get::<Option<Jinja>>("indent")? {
             Some(indent) => Some(match indent.as_str() {
                 Some(text) => text.to_owned(),
-                None => " ".repeat(width(indent)?),
+                None => " ".repeat(check_width(usize::try_from(indent)?)?),
             }),
             None => None,
         },
@@ -126,12 +144,11 @@ fn tojson(value: &Jinja, arguments: Kwargs) -> Result<String, Error> {
 }
 
 /// An indent in blanks; a template of a stranger's may ask for more than there is memory.
-fn width(indent: Jinja) -> Result<usize, Error> {
-    let width = usize::try_from(indent)?;
+fn check_width(width: usize) -> Result<usize, Error> {
     if width <= WIDEST_INDENT {
         return Ok(width);
     }
-    let problem = format!("tojson: an indent of {width}, expected {WIDEST_INDENT} or less");
+    let problem = format!("an indent of {width}, expected {WIDEST_INDENT} or less");
     Err(Error::new(ErrorKind::InvalidOperation, problem))
 }
 
@@ -223,8 +240,23 @@ mod tests {
 
     #[test]
     fn an_indent_that_no_memory_holds_is_refused() {
-        let error = render("{{ [1] | tojson(indent=18446744073709551615) }}").unwrap_err();
-        assert!(error.to_string().contains("expected 80 or less"), "{error}");
+        for template in [
+            "{{ [1] | tojson(indent=18446744073709551615) }}",
+            "{{ 'a' | indent(18446744073709551615) }}",
+            "{{ 'a' | indent(width=18446744073709551615) }}",
+        ] {
+            let error = render(template).unwrap_err();
+            assert!(error.to_string().contains("expected 80 or less"), "{error}");
+        }
+        let indented = render("{{ 'a\nb' | indent(2, first=true) }}{{ 'a\nb' | indent }}");
+        assert_eq!(indented.unwrap(), "  a\n  ba\n    b");
+    }
+
+    #[test]
+    fn a_template_without_an_end_is_stopped() {
+        let many = "{% for a in range(90000) %}".repeat(3);
+        let error = render(&format!("{many}{}", "{% endfor %}".repeat(3))).unwrap_err();
+        assert!(error.to_string().contains("fuel"), "{error}");
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub(crate) struct Tokenizer {
 /// What stands for bytes that are no text, and for ids that are no token.
 const UNKNOWN: &[u8] = "\u{fffd}".as_bytes();
 
+/// Up to here ids may be of any density.
+const DENSE: usize = 1 << 20;
+/// Beyond, there are no more ids than this many times the tokens: each takes memory, and a file
+/// of a few bytes can name the id 4,294,967,295.
+const SPARSEST: usize = 4;
+
 /// The library's own reading. It panics over a decoder that it does not know, where it fails
 /// over anything else; such a file is an error like the others.
 fn parse(json: &str) -> Result<tokenizers::Tokenizer, ChatError> {
@@ -38,12 +44,21 @@ impl Tokenizer {
         let spelling = Spelling::of(&inner);
         let vocabulary = inner.get_vocab(true);
         let size = vocabulary.values().max().map_or(0, |&id| id as usize + 1);
+        if size > DENSE.max(SPARSEST * vocabulary.len()) {
+            let count = vocabulary.len();
+            return Err(ChatError::Tokenizer(format!(
+                "it has {count} tokens, and one of them is number {}",
+                size - 1
+            )));
+        }
         let mut of_token = vec![UNKNOWN.to_vec(); size];
         for (token, id) in vocabulary {
             of_token[id as usize] = spelling.bytes(&token);
         }
         for (id, added) in inner.get_added_tokens_decoder() {
-            of_token[id as usize] = added.content.into_bytes();
+            if let Some(bytes) = of_token.get_mut(id as usize) {
+                *bytes = added.content.into_bytes();
+            }
         }
 
         let ends = of_token
@@ -219,6 +234,19 @@ mod tests {
         assert_eq!(spelling.bytes("▁the"), b" the");
         assert_eq!(spelling.bytes("<0x0A>"), b"\n");
         assert_eq!(spelling.bytes("<0xZZ>"), b"<0xZZ>");
+    }
+
+    /// Each id takes memory, whether there is a token or not.
+    #[test]
+    fn an_id_far_beyond_the_tokens_is_refused() {
+        let json = fixture::tokenizer_json();
+        let far = json.replace("\"ÿ\":255", "\"ÿ\":4294967295");
+        assert_ne!(far, json);
+        let error = Tokenizer::from_json(&far).unwrap_err().to_string();
+        assert!(
+            error.contains("265 tokens, and one of them is number 4294967295"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub(crate) fn read(bytes: &[u8], thinking: bool, cut_off: bool) -> Reading {
         at = end_of(bytes, THINK_END, 0).unwrap_or(bytes.len());
         marked.push((0..at, Part::Reasoning));
     }
-    while let Some((start, part)) = next_tag(bytes, at) {
+    let mut tags = Tags::new(bytes);
+    while let Some((start, part)) = tags.next(at) {
         at = match part {
             Part::Reasoning => end_of(bytes, THINK_END, start),
             _ => end_of(bytes, CALL_END, start),
@@ -121,14 +122,37 @@ fn fill_gaps(bytes: &[u8], marked: &[(Range<usize>, Part)], has_call: bool) -> V
     parts
 }
 
-/// The next reasoning or call, whichever opens first.
-fn next_tag(bytes: &[u8], from: usize) -> Option<(usize, Part)> {
-    let think = find(bytes, THINK, from).map(|at| (at, Part::Reasoning));
-    let call = find(bytes, CALL, from).map(|at| (at, Part::Call));
-    think
-        .into_iter()
-        .chain(call)
-        .min_by_key(|(start, _)| *start)
+/// Opening tags, each found once: a turn of many calls is not searched to its end for the
+/// reasoning that never comes, before every one of them.
+struct Tags<'b> {
+    bytes: &'b [u8],
+    think: Option<usize>,
+    call: Option<usize>,
+}
+
+impl<'b> Tags<'b> {
+    fn new(bytes: &'b [u8]) -> Self {
+        Self {
+            bytes,
+            think: find(bytes, THINK, 0),
+            call: find(bytes, CALL, 0),
+        }
+    }
+
+    /// The next reasoning or call from a place on, whichever opens first.
+    fn next(&mut self, from: usize) -> Option<(usize, Part)> {
+        let next = |known: Option<usize>, tag: &str| match known {
+            Some(at) if at < from => find(self.bytes, tag, from),
+            known => known,
+        };
+        (self.think, self.call) = (next(self.think, THINK), next(self.call, CALL));
+        let think = self.think.map(|at| (at, Part::Reasoning));
+        let call = self.call.map(|at| (at, Part::Call));
+        think
+            .into_iter()
+            .chain(call)
+            .min_by_key(|(start, _)| *start)
+    }
 }
 
 fn find(bytes: &[u8], tag: &str, from: usize) -> Option<usize> {
@@ -238,6 +262,17 @@ mod tests {
                 Part::Answer => 'A',
             })
             .collect()
+    }
+
+    /// In time that grows with the turn: were the rest searched for reasoning before each call,
+    /// this would take minutes.
+    #[test]
+    fn a_turn_of_very_many_calls_is_read() {
+        let count = 1 << 16;
+        let block = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+        let reading = read(block.repeat(count).as_bytes(), false, false);
+        assert_eq!(reading.calls.len(), count);
+        assert!(reading.failures.is_empty());
     }
 
     #[test]

@@ -33,6 +33,14 @@ pub(crate) fn read(file: Option<&Path>, sets: &[String]) -> Result<RunConfig, Us
     Ok(config)
 }
 
+/// The comment on the first line of a config, with its line break: what the run is to show. Empty
+/// where the first line is none.
+pub(crate) fn sentence(file: &Path) -> Result<String, UsageError> {
+    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    let first = text.lines().next().filter(|line| line.starts_with('#'));
+    Ok(first.map_or_else(String::new, |line| format!("{line}\n")))
+}
+
 /// `base` changed by `--set` overrides, without a file.
 pub(crate) fn overridden<T: Serialize + DeserializeOwned>(
     base: T,

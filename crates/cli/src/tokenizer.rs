@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use chat::Chat;
+use train::Checkpoint;
 
 use crate::policies::Folders;
 use crate::{config_file, paths};
@@ -105,8 +106,14 @@ pub(crate) fn load_chat(folder: Option<&Path>, config: chat::Config) -> Result<C
     }
 }
 
-/// The folder of a run's tokenizer, as its config says; `None` for pact's own.
+/// The folder of a run's tokenizer: that of its newest checkpoint, which goes wherever the run
+/// goes, else what its config says; `None` for pact's own.
 pub(crate) fn folder_of_run(run: &Path) -> Result<Option<PathBuf>> {
+    if let Some(checkpoint) = Checkpoint::newest(run)?
+        && checkpoint.path.join(NAMES[0]).is_file()
+    {
+        return Ok(Some(checkpoint.path));
+    }
     let model = config_file::read(Some(&run.join("config.toml")), &[])?.model;
     let Some(folder) = model.path.or(model.tokenizer) else {
         return Ok(None);

@@ -261,8 +261,11 @@ fn news(run: &RunState, look: Look) -> (String, Style) {
         let who = format!("task {}, sample {sample}, turn {turn}", it.task);
         format!("slowest: {who} waits for {}, {seconds}", it.on)
     });
-    let message = status.and_then(|it| it.message.as_ref());
-    let message = message.or(run.warnings.last()).cloned();
+    // A run that says what it is doing says what it warns of now; its log tells what it once did.
+    let message = match status {
+        Some(status) => status.message.clone(),
+        None => run.warnings.last().cloned(),
+    };
     let long = waiting.clone().filter(|_| is_long);
     if let Some(warning) = run.problem.clone().or(long).or(message) {
         return (printable_line(&warning, SHOWN), look.warning());

@@ -141,6 +141,9 @@ fn take(assembly: &mut Assembly, data: &str) -> Result<(), Failure> {
         StreamFault::NotJson(error) => {
             Failure::of_body(&format!("an event is not JSON ({error})"), data)
         }
+        StreamFault::Calls(most) => {
+            Failure::of_body(&format!("a reply makes more than {most} calls"), data)
+        }
     })
 }
 

@@ -51,13 +51,20 @@ impl EventReader {
         if field == "data" {
             let value = value.strip_prefix(' ').unwrap_or(value);
             match &mut self.data {
-                Some(data) => *data = format!("{data}\n{value}"),
+                Some(data) => {
+                    data.push('\n');
+                    data.push_str(value);
+                }
                 None => self.data = Some(value.to_owned()),
             }
         }
         None
     }
 }
+
+/// The most calls of one reply: each piece of a call looks for its own among all of them, and no
+/// model makes so many.
+const MOST_CALLS: usize = 1 << 12;
 
 /// Adds up the deltas of a reply.
 #[derive(Debug, Default)]
@@ -99,7 +106,7 @@ impl Assembly {
             }
         }
         for call in delta["tool_calls"].as_array().into_iter().flatten() {
-            self.take_call(call);
+            self.take_call(call)?;
         }
         if let Some(reason) = choice["finish_reason"].as_str() {
             self.is_finished = true;
@@ -110,7 +117,7 @@ impl Assembly {
 
     /// A piece of a call. It goes on with the call of its index; servers that send no index, or
     /// the same for all, tell calls apart by their ids.
-    fn take_call(&mut self, piece: &Value) {
+    fn take_call(&mut self, piece: &Value) -> Result<(), StreamFault> {
         let index = piece["index"].as_u64();
         let id = piece["id"].as_str().unwrap_or_default();
         let is_of = |(its_index, its_id): &(Option<u64>, String)| {
@@ -119,6 +126,7 @@ impl Assembly {
         };
         let at = match self.names.iter().rposition(is_of) {
             Some(at) => at,
+            None if self.names.len() == MOST_CALLS => return Err(StreamFault::Calls(MOST_CALLS)),
             None => {
                 self.names.push((index, id.to_owned()));
                 self.reply.calls.push(ReplyCall::default());
@@ -136,6 +144,7 @@ impl Assembly {
             call.name += name;
         }
         call.arguments += &arguments_of(&function["arguments"]);
+        Ok(())
     }
 
     /// How many bytes of text have come.
@@ -166,6 +175,8 @@ pub(crate) enum StreamFault {
     NotJson(String),
     /// The endpoint reports an error in place of a chunk.
     Error(Value),
+    /// There are more calls than so many.
+    Calls(usize),
 }
 
 #[cfg(test)]
@@ -193,6 +204,29 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(events(&bytes), expected);
+    }
+
+    /// In time that grows with the stream: were each line copied to the next, this would take
+    /// minutes.
+    #[test]
+    fn an_event_of_a_million_lines_is_read() {
+        let count = 1 << 20;
+        let found = events(&[b"data: x\n".repeat(count).as_slice()]);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].len(), 2 * count - 1);
+    }
+
+    #[test]
+    fn a_reply_has_so_many_calls_and_no_more() {
+        let piece = |id: usize| json!({"id": id.to_string(), "function": {"name": "f"}});
+        let chunk = |ids: std::ops::Range<usize>| {
+            let pieces: Vec<Value> = ids.map(piece).collect();
+            json!({"choices": [{"delta": {"tool_calls": pieces}}]}).to_string()
+        };
+        let mut assembly = Assembly::default();
+        assembly.take(&chunk(0..MOST_CALLS)).expect("a chunk");
+        let refused = assembly.take(&chunk(MOST_CALLS..MOST_CALLS + 1));
+        assert!(matches!(refused, Err(StreamFault::Calls(MOST_CALLS))));
     }
 
     #[test]

@@ -67,14 +67,10 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     check_prompts(&parts, evaluation.as_deref(), &config)?;
     let step = checkpoint.as_ref().map_or(0, |it| it.state.step);
     let record = record::of(&config, &parts, evaluation.as_deref(), step)?;
+    let resolved = config_file::sentence(&file)? + &super::config::to_toml(&config);
     let folder = match stopped {
-        Some(folder) => go_on(folder, arguments, &config, record, checkpoint.as_ref())?,
-        None => RunFolder::create(
-            Arc::new(RealDisk),
-            &run,
-            &super::config::to_toml(&config),
-            &record,
-        )?,
+        Some(folder) => go_on(folder, arguments, &resolved, record, checkpoint.as_ref())?,
+        None => RunFolder::create(Arc::new(RealDisk), &run, &resolved, &record)?,
     };
     let trainer = match &checkpoint {
         Some(checkpoint) => Trainer::resume(parts, folder, checkpoint)?,
@@ -238,7 +234,7 @@ fn latest(run: &Path) -> Result<Option<Checkpoint>> {
 fn go_on(
     mut folder: RunFolder,
     arguments: &Train,
-    config: &RunConfig,
+    resolved: &str,
     mut record: RunRecord,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<RunFolder> {
@@ -258,8 +254,7 @@ fn go_on(
         session.changes.clone_from(&sentences);
     }
     record.sessions = [before.sessions, record.sessions].concat();
-    let resolved = super::config::to_toml(config);
-    for missing in folder.go_on(&resolved, &record, checkpoint)? {
+    for missing in folder.go_on(resolved, &record, checkpoint)? {
         eprintln!("warning: {missing}");
     }
     Ok(folder)
