@@ -124,13 +124,28 @@ fn serve(stream: &TcpStream, script: &Script, requests: &Mutex<Vec<Request>>) {
             requests.push(request.clone());
             requests.len() - 1
         };
-        let acts = script(number, &request);
+        let mut acts = script(number, &request);
         let stays_open = matches!(acts.last(), Some(Act::KeepAlive));
+        if !stays_open {
+            announce_end(&mut acts);
+        }
         if !acts.iter().all(|act| perform(act, stream)) || !stays_open {
             break;
         }
     }
     let _ = stream.shutdown(Shutdown::Both);
+}
+
+/// Says in a reply's head that the connection closes behind it: a client that kept it would find
+/// it gone with its next request, at times.
+fn announce_end(acts: &mut [Act]) {
+    let Some(Act::Send(bytes)) = acts.first_mut() else {
+        return;
+    };
+    let first_line = bytes.windows(2).position(|pair| pair == b"\r\n");
+    if let Some(end) = first_line.filter(|_| bytes.starts_with(b"HTTP/1.1 ")) {
+        bytes.splice(end..end, *b"\r\nConnection: close");
+    }
 }
 
 /// Whether somebody is still there.
