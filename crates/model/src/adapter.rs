@@ -143,22 +143,22 @@ pub struct Adapter {
 
 /// What an adapter adds to one product.
 #[derive(Clone, Debug, PartialEq)]
-struct Delta {
+pub(crate) struct Delta {
     /// Where the `A`s of all parts begin, `[parts * rank, inputs]`.
-    a: usize,
-    inputs: usize,
+    pub(crate) a: usize,
+    pub(crate) inputs: usize,
     /// Columns of the product.
     outputs: usize,
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// The columns of a product that are one target's.
 #[derive(Clone, Debug, PartialEq)]
-struct Part {
-    first: usize,
-    columns: usize,
+pub(crate) struct Part {
+    pub(crate) first: usize,
+    pub(crate) columns: usize,
     /// Where its `B` begins, `[columns, rank]`.
-    b: usize,
+    pub(crate) b: usize,
 }
 
 impl Adapter {
@@ -352,6 +352,12 @@ impl Adapter {
             Matrix::new(&dinner, rows, width).t(),
             x,
         );
+    }
+
+    /// What it adds to the product of the weight at `weight`.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn delta(&self, weight: usize) -> Option<&Delta> {
+        self.deltas.get(&weight)
     }
 
     /// The `A`s of all parts, `[parts * rank, inputs]`.

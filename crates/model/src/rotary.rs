@@ -22,6 +22,12 @@ impl Rotary {
         Self { half, cos, sin }
     }
 
+    /// cos, then sin.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn into_tables(self) -> (Vec<f32>, Vec<f32>) {
+        (self.cos, self.sin)
+    }
+
     /// Rotates one head's vector at `position`; backwards where `inverse`.
     #[inline(always)]
     pub(crate) fn rotate(&self, head: &mut [f32], position: usize, inverse: bool) {

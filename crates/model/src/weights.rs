@@ -113,6 +113,15 @@ impl Weights {
         }
     }
 
+    /// All of them, rounded to bfloat16.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn rounded(&self) -> std::borrow::Cow<'_, [bf16]> {
+        match self {
+            Self::F32(weights) => weights.data.iter().map(|&x| bf16::from_f32(x)).collect(),
+            Self::Bf16(rounded) | Self::Mixed { rounded, .. } => (&rounded.data[..]).into(),
+        }
+    }
+
     /// Bytes of memory that they take.
     pub fn bytes(&self) -> usize {
         let len = self.layout().len;
