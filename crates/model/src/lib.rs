@@ -21,6 +21,8 @@ mod adapter;
 mod architecture;
 mod attention;
 mod buffers;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod error;
 mod flops;
 mod folder;
@@ -46,7 +48,7 @@ mod weights;
 pub use adapter::{Adapter, AdapterFolder, LoraConfig, Target};
 pub use architecture::{Architecture, Family, Preset, RopeScaling};
 pub use buffers::Buffers;
-pub use error::ModelError;
+pub use error::{DeviceMemory, ModelError};
 pub use flops::{Flops, attended_pairs};
 pub use folder::{load, load_architecture, load_frozen, save};
 pub use footprint::{Footprint, cached_numbers, optimizer_numbers, packed_numbers};
