@@ -186,7 +186,7 @@ impl Products {
     pub(super) fn new() -> Result<Self, ModelError> {
         let handle = result::create_handle().map_err(|error| {
             gpu(
-                format!("cuBLASLt cannot start: {error}"),
+                format!("cuBLASLt cannot start: {:?}", error.0),
                 "`nvidia-smi` says whether other processes have the card's memory",
             )
         })?;
@@ -381,7 +381,7 @@ fn cannot(product: &Product) -> impl FnOnce(CublasError) -> ModelError {
     let Product { m, n, k, .. } = *product;
     move |error| {
         gpu(
-            format!("cuBLASLt cannot multiply [{m}, {k}] by [{k}, {n}]: {error}"),
+            format!("cuBLASLt cannot multiply [{m}, {k}] by [{k}, {n}]: {:?}", error.0),
             "go on from the last checkpoint; if it comes again, try another version of \
              nvidia-cublas-cu12",
         )

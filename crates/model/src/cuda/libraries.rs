@@ -4,7 +4,7 @@
 
 use std::ffi::c_int;
 
-use cudarc::{cublaslt, driver, get_lib_name_candidates, nvrtc};
+use cudarc::{cublaslt, driver, nvrtc};
 
 use super::failure::{failed, gpu};
 use crate::ModelError;
@@ -20,7 +20,7 @@ pub(super) fn driver() -> Result<c_int, ModelError> {
         return Err(gpu(
             format!(
                 "there is no NVIDIA driver: {} cannot be loaded",
-                names("cuda")
+                names("cuda", 1)
             ),
             "install the driver of the card (`nvidia-smi` then lists it), or run on the CPU; a \
              container needs the host's driver (`docker run --gpus all`)",
@@ -49,17 +49,13 @@ pub(super) fn driver() -> Result<c_int, ModelError> {
 pub(super) fn compiler() -> Result<c_int, ModelError> {
     // SAFETY: loading NVRTC runs nothing but its own initialisation.
     if !unsafe { nvrtc::sys::is_culib_present() } {
-        return Err(missing(
-            "NVRTC, which compiles the kernels",
-            "nvrtc",
-            "nvrtc",
-        ));
+        return Err(missing("NVRTC, which compiles the kernels", "nvrtc"));
     }
     let (mut major, mut minor) = (0, 0);
     // SAFETY: every version of the library has this function, which writes two numbers.
     unsafe { nvrtc::sys::nvrtcVersion(&raw mut major, &raw mut minor) }
         .result()
-        .map_err(|error| gpu(format!("NVRTC does not answer: {error}"), INSTALL))?;
+        .map_err(|error| gpu(format!("NVRTC does not answer: {:?}", error.0), INSTALL))?;
     new_enough("NVRTC", major * 1000 + minor * 10)
 }
 
@@ -67,11 +63,7 @@ pub(super) fn compiler() -> Result<c_int, ModelError> {
 pub(super) fn products() -> Result<c_int, ModelError> {
     // SAFETY: loading cuBLASLt runs nothing but its own initialisation.
     if !unsafe { cublaslt::sys::is_culib_present() } {
-        return Err(missing(
-            "cuBLASLt, which multiplies matrices",
-            "cublasLt",
-            "cublas",
-        ));
+        return Err(missing("cuBLASLt, which multiplies matrices", "cublasLt"));
     }
     // SAFETY: every version of the library has this function.
     let version = unsafe { cublaslt::sys::cublasLtGetVersion() };
@@ -85,12 +77,9 @@ const INSTALL: &str = "`pip install nvidia-cuda-nvrtc-cu12 nvidia-cublas-cu12` h
                        cuBLASLt; put their folders, `…/site-packages/nvidia/cuda_nvrtc/lib` and \
                        `…/site-packages/nvidia/cublas/lib`, into LD_LIBRARY_PATH";
 
-fn missing(what: &str, library: &str, package: &str) -> ModelError {
+fn missing(what: &str, library: &str) -> ModelError {
     gpu(
-        format!(
-            "{what}, is not found: {} cannot be loaded (nvidia-{package}-cu12)",
-            names(library)
-        ),
+        format!("{what}, is not found: {} cannot be loaded", names(library, 12)),
         INSTALL,
     )
 }
@@ -109,16 +98,9 @@ fn new_enough(what: &str, version: c_int) -> Result<c_int, ModelError> {
     }
 }
 
-/// The names under which a library is looked for and usually found.
-fn names(library: &str) -> String {
-    let usual = |name: &String| name.ends_with(".so") && !name.contains(char::is_numeric);
-    let versioned = |name: &String| name.ends_with(".so.12") || name.ends_with(".so.1");
-    let names: Vec<String> = get_lib_name_candidates(library)
-        .into_iter()
-        .filter(|name| usual(name) || versioned(name))
-        .map(|name| format!("`{name}`"))
-        .collect();
-    names.join(", ")
+/// Two of the names under which a library is looked for: as it is linked to, and as it is installed.
+fn names(library: &str, version: u32) -> String {
+    format!("`lib{library}.so`, `lib{library}.so.{version}`")
 }
 
 /// A version as people write it: 12.4 of 12040.

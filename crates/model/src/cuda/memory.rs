@@ -61,6 +61,7 @@ impl Address {
 pub struct Array<T: Number> {
     device: Device,
     block: Block,
+    begin: u64,
     label: &'static str,
     len: usize,
     number: PhantomData<T>,
@@ -88,7 +89,7 @@ impl<T: Number> Array<T> {
             self.len
         );
         Address {
-            value: self.block.address + (offset * size_of::<T>()) as u64,
+            value: self.begin + (offset * size_of::<T>()) as u64,
             number: T::NAME,
         }
     }
@@ -135,9 +136,13 @@ impl<T: Number> Array<T> {
     /// # Errors
     /// If work before this has failed.
     pub fn clear(&self) -> Result<(), ModelError> {
+        self.fill(0)
+    }
+
+    fn fill(&self, byte: u8) -> Result<(), ModelError> {
         let stream = self.device.bound_stream()?;
         // SAFETY: these are the array's bytes.
-        unsafe { result::memset_d8_async(self.block.address, 0, self.len * size_of::<T>(), stream) }
+        unsafe { result::memset_d8_async(self.begin, byte, self.len * size_of::<T>(), stream) }
             .map_err(failed("set numbers to zero"))
     }
 
@@ -174,7 +179,7 @@ impl<T: Number> Array<T> {
             "{len} numbers at {offset} are past an array of {}",
             self.len
         );
-        self.block.address + (offset * size_of::<T>()) as u64
+        self.begin + (offset * size_of::<T>()) as u64
     }
 }
 
@@ -196,13 +201,18 @@ impl Device {
         len: usize,
     ) -> Result<Array<T>, ModelError> {
         let block = self.take(label, len * size_of::<T>())?;
-        Ok(Array {
+        let array = Array {
             device: self.clone(),
             block,
+            begin: block.begin(len * size_of::<T>()),
             label,
             len,
             number: PhantomData,
-        })
+        };
+        if cfg!(debug_assertions) {
+            array.fill(0xFF)?;
+        }
+        Ok(array)
     }
 
     /// An array of zeros.
@@ -272,6 +282,18 @@ impl Device {
 pub(super) struct Block {
     pub(super) address: u64,
     bytes: usize,
+}
+
+impl Block {
+    /// Where so many bytes begin in it. In debug builds they end where it ends, as far as 16-byte
+    /// loads allow, so that emulation sees every access past them; and what is uninitialised
+    /// there is NaN.
+    fn begin(&self, bytes: usize) -> u64 {
+        match cfg!(debug_assertions) {
+            true => self.address + (self.bytes - bytes.next_multiple_of(16)) as u64,
+            false => self.address,
+        }
+    }
 }
 
 /// Who has a card's memory.

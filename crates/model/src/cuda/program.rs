@@ -97,6 +97,18 @@ impl From<i32> for Arg {
     }
 }
 
+impl From<i64> for Arg {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<f64> for Arg {
+    fn from(number: f64) -> Self {
+        Self::Real(number)
+    }
+}
+
 impl From<f32> for Arg {
     fn from(number: f32) -> Self {
         Self::Real(number.into())
@@ -121,7 +133,7 @@ impl Device {
         options.extend(
             defines
                 .iter()
-                .map(|(name, value)| format!("--define-macro={name}={value}")),
+                .map(|(name, value)| format!("-D{name}={value}")),
         );
         let version = libraries::written(self.0.compiler);
         let inputs: Vec<&str> = [version.as_str(), PRELUDE, source.text]
@@ -302,7 +314,7 @@ impl Drop for Compilation {
 fn refused(source: Source, log: String) -> impl FnOnce(NvrtcError) -> ModelError {
     move |error| {
         gpu(
-            format!("NVRTC cannot compile `{}`: {error}\n{log}", source.name)
+            format!("NVRTC cannot compile `{}`: {:?}\n{log}", source.name, error.0)
                 .trim_end()
                 .to_owned(),
             "a card newer than NVRTC knows needs a newer NVRTC (`pip install --upgrade \
