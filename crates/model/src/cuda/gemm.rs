@@ -381,7 +381,10 @@ fn cannot(product: &Product) -> impl FnOnce(CublasError) -> ModelError {
     let Product { m, n, k, .. } = *product;
     move |error| {
         gpu(
-            format!("cuBLASLt cannot multiply [{m}, {k}] by [{k}, {n}]: {:?}", error.0),
+            format!(
+                "cuBLASLt cannot multiply [{m}, {k}] by [{k}, {n}]: {:?}",
+                error.0
+            ),
             "go on from the last checkpoint; if it comes again, try another version of \
              nvidia-cublas-cu12",
         )

@@ -79,7 +79,10 @@ const INSTALL: &str = "`pip install nvidia-cuda-nvrtc-cu12 nvidia-cublas-cu12` h
 
 fn missing(what: &str, library: &str) -> ModelError {
     gpu(
-        format!("{what}, is not found: {} cannot be loaded", names(library, 12)),
+        format!(
+            "{what}, is not found: {} cannot be loaded",
+            names(library, 12)
+        ),
         INSTALL,
     )
 }

@@ -116,7 +116,7 @@ impl From<f32> for Arg {
 }
 
 impl Device {
-    /// Compiles a source for this card with such names defined, or takes what was compiled before.
+    /// The kernels of a source, for this card and with such names defined.
     ///
     /// # Errors
     /// If NVRTC refuses it, or the folder of compiled kernels cannot be used.
@@ -125,6 +125,18 @@ impl Device {
         source: Source,
         defines: &[(&str, usize)],
     ) -> Result<Program, ModelError> {
+        self.load(source, self.compile(source, defines)?)
+    }
+
+    /// What this card executes of a source: compiled now, or taken from disk.
+    ///
+    /// # Errors
+    /// If NVRTC refuses it, or the folder of compiled kernels cannot be used.
+    pub fn compile(
+        &self,
+        source: Source,
+        defines: &[(&str, usize)],
+    ) -> Result<Vec<u8>, ModelError> {
         let (major, minor) = self.capability();
         let mut options = vec![
             format!("--gpu-architecture=sm_{major}{minor}"),
@@ -140,8 +152,7 @@ impl Device {
             .into_iter()
             .chain(options.iter().map(String::as_str))
             .collect();
-        let cubin = cubins::cached(&self.0.cubins, &inputs, || compile(source, &options))?;
-        self.load(source, cubin)
+        cubins::cached(&self.0.cubins, &inputs, || compile(source, &options))
     }
 
     fn load(&self, source: Source, cubin: Vec<u8>) -> Result<Program, ModelError> {
@@ -314,9 +325,12 @@ impl Drop for Compilation {
 fn refused(source: Source, log: String) -> impl FnOnce(NvrtcError) -> ModelError {
     move |error| {
         gpu(
-            format!("NVRTC cannot compile `{}`: {:?}\n{log}", source.name, error.0)
-                .trim_end()
-                .to_owned(),
+            format!(
+                "NVRTC cannot compile `{}`: {:?}\n{log}",
+                source.name, error.0
+            )
+            .trim_end()
+            .to_owned(),
             "a card newer than NVRTC knows needs a newer NVRTC (`pip install --upgrade \
              nvidia-cuda-nvrtc-cu12`); otherwise report this",
         )

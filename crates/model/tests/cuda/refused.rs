@@ -1,13 +1,11 @@
 //! What is wrong with a machine, a card or a request is an error that says what to do, and never
 //! a panic: each on an emulated GPU that is wrong in this way.
 
-mod emulated;
-
 use model::ModelError;
 use model::args;
 use model::cuda::{Device, Source};
 
-use emulated::{LIBRARIES, cubins, emulated, emulated_with};
+use crate::emulated::{LIBRARIES, cubins, emulated, emulated_with};
 
 fn open() -> Result<Device, ModelError> {
     Device::open(0, &cubins())
