@@ -168,7 +168,7 @@ impl<T: Number> Array<T> {
         // SAFETY: the range was checked to be the array's; `values` lives until the stream has
         // run, which is waited for below.
         unsafe { result::memcpy_dtoh_async(&mut values, from, stream) }
-            .and_then(|()| unsafe { result::stream::synchronize(stream) })
+            .and_then(|()| self.device.0.stream.synchronize())
             .map_err(failed("finish its work"))?;
         Ok(values)
     }
