@@ -138,7 +138,7 @@ pub struct Adapter {
     digest: Option<u64>,
     specs: Vec<ParameterSpec>,
     /// What is added to the product of the weight that begins at a place of the base's layout.
-    deltas: HashMap<usize, Delta>,
+    pub(crate) deltas: HashMap<usize, Delta>,
 }
 
 /// What an adapter adds to one product.
@@ -352,12 +352,6 @@ impl Adapter {
             Matrix::new(&dinner, rows, width).t(),
             x,
         );
-    }
-
-    /// What it adds to the product of the weight at `weight`.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn delta(&self, weight: usize) -> Option<&Delta> {
-        self.deltas.get(&weight)
     }
 
     /// The `A`s of all parts, `[parts * rank, inputs]`.

@@ -20,7 +20,7 @@ use crate::args;
 use crate::backend::{Attended, Backend, Done, Linear, Predicted};
 use crate::cuda::{Address, Array, Device, Number, Product, Side};
 use crate::parameters::LayerOffsets;
-use crate::{Model, TokenTree};
+use crate::{Architecture, Model, TokenTree};
 
 /// Threads of a block of all kernels but attention's.
 const THREADS: usize = 256;
@@ -423,7 +423,7 @@ impl Backend for Card<'_> {
             forest.len,
             a.heads,
             a.kv_heads,
-            a.attention_scale()
+            scale(a)
         ];
         let grid = (forest.tiles, a.heads);
         (self.resident.attention).launch("attention_forward", grid, ATTENDING, self.resident.shared.forward, arguments)?;
@@ -450,7 +450,7 @@ impl Backend for Card<'_> {
         attention.launch("attention_delta", blocks, THREADS, 0, arguments)?;
         let dprojected: Array<bf16> = self.array(tokens * columns)?;
         let (q, k, v) = (rotated.at(0), rotated.at(query), projected.at(stride));
-        let scale = a.attention_scale();
+        let scale = scale(a);
         let arguments = args![
             &dprojected, columns, q, k, stride, v, columns, &dattended, forward.log_sum, &delta,
             &forest.end, &forest.ranges_at, &forest.ranges, tokens, a.heads, a.kv_heads, scale
@@ -559,4 +559,9 @@ impl Card<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// What a query's products with keys are multiplied by.
+fn scale(a: &Architecture) -> f32 {
+    1.0 / (a.head_dim as f32).sqrt()
 }

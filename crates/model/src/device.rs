@@ -238,7 +238,7 @@ impl Model {
             #[cfg(feature = "cuda")]
             Home::Card(_) if config.kind == OptimizerKind::Muon => Err(ModelError::Gpu {
                 what: "`optimizer.kind` is `muon`, which is computed on the CPU alone".into(),
-                hint: "set `optimizer.kind = \"adamw\"`, or `model.device = \"cpu\"`".into(),
+                hint: "set `optimizer.kind = \"adamw\"`, or `model.device = \"cpu\"`",
             }),
             #[cfg(feature = "cuda")]
             Home::Card(resident) => Optimizer::with(config, self.trained(), |len, _| {
@@ -263,11 +263,11 @@ impl Model {
             (Home::Card(resident), Numbers::Card(gradient)) => {
                 let stats = optimizer.begin(resident.norm_of(gradient)?);
                 if stats.applied {
-                    let Moments::Card(moments) = optimizer.moments() else {
+                    let Moments::Card(moments) = &optimizer.moments else {
                         elsewhere()
                     };
                     let rule = optimizer.rule(stats.grad_scale, rate);
-                    resident.adamw(&rule, &optimizer.adamw_runs(), gradient, moments)?;
+                    resident.adamw(&rule, &optimizer.pieces, gradient, moments)?;
                 }
                 Ok(stats)
             }

@@ -25,6 +25,8 @@ mod buffers;
 #[cfg(feature = "cuda")]
 mod card;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod device;
 mod error;
 mod flops;
@@ -52,7 +54,7 @@ pub use adapter::{Adapter, AdapterFolder, LoraConfig, Target};
 pub use architecture::{Architecture, Family, Preset, RopeScaling};
 pub use buffers::Buffers;
 pub use device::{Gradient, Pass};
-pub use error::ModelError;
+pub use error::{DeviceMemory, ModelError};
 pub use flops::{Flops, attended_pairs};
 pub use folder::{load, load_architecture, load_frozen, save};
 pub use footprint::{Footprint, cached_numbers, optimizer_numbers, packed_numbers};

@@ -144,11 +144,11 @@ pub struct OptimizerState<'a> {
 
 /// AdamW's share of the buffer, in pieces small enough to spread over threads. Their bounds
 /// depend on the layout only.
-struct Piece {
-    range: Range<usize>,
+pub(crate) struct Piece {
+    pub(crate) range: Range<usize>,
     /// Where its second moments lie: they are kept for AdamW's share alone.
     packed: Range<usize>,
-    decays: bool,
+    pub(crate) decays: bool,
 }
 
 /// A matrix that Muon updates.
@@ -165,18 +165,11 @@ const SECOND: &str = "second-moment";
 /// The rule and its moments.
 pub struct Optimizer {
     config: OptimizerConfig,
-    pieces: Vec<Piece>,
+    pub(crate) pieces: Vec<Piece>,
     matrices: Vec<HiddenMatrix>,
-    moments: Moments,
+    pub(crate) moments: Moments,
     len: usize,
     step: u64,
-}
-
-/// Neighbouring numbers of AdamW's share that decay alike.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct AdamwRun {
-    pub(crate) range: Range<usize>,
-    pub(crate) decays: bool,
 }
 
 impl Optimizer {
@@ -281,27 +274,6 @@ impl Optimizer {
         self.moments.replace(first, second)?;
         self.step = state.step;
         Ok(())
-    }
-
-    pub(crate) fn moments(&self) -> &Moments {
-        &self.moments
-    }
-
-    /// AdamW's share, as few runs as there can be.
-    pub(crate) fn adamw_runs(&self) -> Vec<AdamwRun> {
-        let mut runs: Vec<AdamwRun> = Vec::new();
-        for piece in &self.pieces {
-            match runs.last_mut() {
-                Some(run) if run.range.end == piece.range.start && run.decays == piece.decays => {
-                    run.range.end = piece.range.end;
-                }
-                _ => runs.push(AdamwRun {
-                    range: piece.range.clone(),
-                    decays: piece.decays,
-                }),
-            }
-        }
-        runs
     }
 
     fn clip(&self, norm: f64) -> f32 {

@@ -8,8 +8,8 @@ use crate::numeric::dot;
 /// cos and sin of every angle: `[positions, head_dim / 2]` each.
 pub(crate) struct Rotary {
     half: usize,
-    cos: Vec<f32>,
-    sin: Vec<f32>,
+    pub(crate) cos: Vec<f32>,
+    pub(crate) sin: Vec<f32>,
 }
 
 impl Rotary {
@@ -20,12 +20,6 @@ impl Rotary {
             .flat_map(|position| frequencies.iter().map(move |f| position as f32 * f));
         let (sin, cos) = angles.map(f32::sin_cos).unzip();
         Self { half, cos, sin }
-    }
-
-    /// cos, then sin.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn into_tables(self) -> (Vec<f32>, Vec<f32>) {
-        (self.cos, self.sin)
     }
 
     /// Rotates one head's vector at `position`; backwards where `inverse`.

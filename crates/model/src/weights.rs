@@ -36,7 +36,7 @@ pub enum Weights {
 pub struct Rounded {
     layout: Arc<Layout>,
     /// `[layout.len]`.
-    data: Vec<bf16>,
+    pub(crate) data: Vec<bf16>,
     /// The rounded gains and biases once more as f32, which costs nothing and is how they are
     /// read.
     vectors: Vec<f32>,
@@ -110,15 +110,6 @@ impl Weights {
                 outcome
             }
             Self::Bf16(_) => panic!("weights without f32 masters stand still"),
-        }
-    }
-
-    /// All of them, rounded to bfloat16.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn rounded(&self) -> std::borrow::Cow<'_, [bf16]> {
-        match self {
-            Self::F32(weights) => weights.data.iter().map(|&x| bf16::from_f32(x)).collect(),
-            Self::Bf16(rounded) | Self::Mixed { rounded, .. } => (&rounded.data[..]).into(),
         }
     }
 

@@ -32,7 +32,7 @@ impl<'m> Card<'m> {
         let adapter = self.model.adapter.as_ref()?;
         let values = self.resident.adapter_values();
         Some(Beside {
-            delta: adapter.delta(linear.weight)?,
+            delta: adapter.deltas.get(&linear.weight)?,
             scale: adapter.scale(),
             rank: adapter.config.rank,
             values,

@@ -9,7 +9,7 @@ use crate::backend::Done;
 use crate::cuda::{Array, Device, Program, kernels};
 use crate::error::ModelError;
 use crate::rotary::Rotary;
-use crate::{Architecture, Model};
+use crate::{Architecture, Model, Weights};
 
 const WEIGHTS: &str = "weights";
 
@@ -91,7 +91,12 @@ impl Resident {
             (None, None) => None,
         };
         Ok(Self {
-            weights: device.upload(WEIGHTS, &model.weights.rounded())?,
+            weights: match &model.weights {
+                Weights::F32(exact) => device.upload(WEIGHTS, &rounded(&exact.data))?,
+                Weights::Bf16(rounded) | Weights::Mixed { rounded, .. } => {
+                    device.upload(WEIGHTS, &rounded.data)?
+                }
+            },
             adapter: (adapter.map(|it| device.upload(WEIGHTS, &rounded(it)))).transpose()?,
             masters,
             programs: Arc::new(Programs::new(&device, a.head_dim)?),
@@ -148,7 +153,7 @@ impl Resident {
         }
         // Room to grow, so that longer and longer texts do not make it anew each time.
         let positions = positions.next_power_of_two();
-        let (cos, sin) = Rotary::new(architecture, positions).into_tables();
+        let Rotary { cos, sin, .. } = Rotary::new(architecture, positions);
         let turning = Turning {
             positions,
             cos: Arc::new(self.device.upload("activations", &cos)?),
@@ -164,21 +169,21 @@ pub(super) fn rounded(values: &[f32]) -> Vec<bf16> {
 
 /// Refuses shapes that the kernels do not cover.
 fn check(a: &Architecture) -> Result<(), ModelError> {
-    let wrong = match () {
-        () if ![16, 32, 64, 128].contains(&a.head_dim) => {
-            Some(("head_dim", a.head_dim, "16, 32, 64 or 128 on a GPU"))
+    let wrong = match a {
+        _ if ![16, 32, 64, 128].contains(&a.head_dim) => {
+            format!("`head_dim` is {}, expected 16, 32, 64 or 128", a.head_dim)
         }
-        () if a.hidden_size % 8 != 0 => {
-            Some(("hidden_size", a.hidden_size, "a multiple of 8 on a GPU"))
+        _ if !a.hidden_size.is_multiple_of(8) => {
+            format!("`hidden_size` is {}, expected a multiple of 8", a.hidden_size)
         }
-        () if a.intermediate_size % 8 != 0 => {
-            let expected = "a multiple of 8 on a GPU";
-            Some(("intermediate_size", a.intermediate_size, expected))
+        _ if !a.intermediate_size.is_multiple_of(8) => {
+            let found = a.intermediate_size;
+            format!("`intermediate_size` is {found}, expected a multiple of 8")
         }
-        () => None,
+        _ => return Ok(()),
     };
-    match wrong {
-        Some((key, found, expected)) => Err(ModelError::setting(key, found, expected)),
-        None => Ok(()),
-    }
+    Err(ModelError::Gpu {
+        what: format!("the model's {wrong} on a GPU"),
+        hint: "train it with `model.device = \"cpu\"`",
+    })
 }

@@ -1,10 +1,12 @@
 //! AdamW and the gradient's norm on a card.
 
+use std::ops::Range;
+
 use super::{Resident, STRIDING, THREADS};
 use crate::args;
 use crate::backend::Done;
 use crate::cuda::Array;
-use crate::optimizer::{Adamw, AdamwRun};
+use crate::optimizer::{Adamw, Piece};
 
 /// Partial sums of squares, which are added here.
 const PARTS: usize = 1024;
@@ -49,12 +51,12 @@ impl Resident {
     pub(crate) fn adamw(
         &self,
         rule: &Adamw,
-        runs: &[AdamwRun],
+        pieces: &[Piece],
         gradient: &Array<f32>,
         moments: &Moments,
     ) -> Done {
         let (masters, read) = self.trained();
-        for run in runs {
+        for run in runs(pieces) {
             let (at, len) = (run.range.start, run.range.len());
             let arguments = args![
                 masters.at(at),
@@ -76,4 +78,26 @@ impl Resident {
         }
         Ok(())
     }
+}
+
+/// Neighbouring numbers that decay alike.
+struct Run {
+    range: Range<usize>,
+    decays: bool,
+}
+
+fn runs(pieces: &[Piece]) -> Vec<Run> {
+    let mut runs: Vec<Run> = Vec::new();
+    for Piece { range, decays, .. } in pieces {
+        match runs.last_mut() {
+            Some(run) if run.range.end == range.start && run.decays == *decays => {
+                run.range.end = range.end;
+            }
+            _ => runs.push(Run {
+                range: range.clone(),
+                decays: *decays,
+            }),
+        }
+    }
+    runs
 }
