@@ -7,6 +7,7 @@
 // with -fsanitize=thread, fibers and barriers are made known to the sanitizer, which then finds every race exactly.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -46,7 +47,7 @@ static Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulate {
 
-static const unsigned WARP = 32, MOST_THREADS = 1024, MOST_COPIES = 128;
+static const unsigned LANES = 32, MOST_THREADS = 1024, MOST_COPIES = 128;
 static const size_t STACK = 256 << 10;
 
 [[noreturn]] static void fail(const char* what) {
@@ -88,12 +89,12 @@ struct Barrier {
 
 struct Warp {
     Barrier barrier;
-    alignas(16) unsigned char in[2][WARP * 64];
-    alignas(16) unsigned char out[2][WARP * 32];
+    alignas(16) unsigned char in[2][LANES * 64];
+    alignas(16) unsigned char out[2][LANES * 32];
 };
 
 static Fiber fibers[MOST_THREADS];
-static Warp warps[MOST_THREADS / WARP];
+static Warp warps[MOST_THREADS / LANES];
 static Barrier block_barrier;
 static Fiber* current;
 static void* host_saved;
@@ -254,7 +255,7 @@ static void meet(Barrier& barrier, unsigned meeting, const char* what, Work work
 /// How often the current fiber has met its warp (0) or its block (1) before.
 BOOKKEEPING unsigned next_meeting(unsigned of) { return current->meetings[of]++; }
 
-BOOKKEEPING Warp& own_warp() { return warps[current->number / WARP]; }
+BOOKKEEPING Warp& own_warp() { return warps[current->number / LANES]; }
 
 BOOKKEEPING unsigned lanes_of(const Warp& warp) { return warp.barrier.expected; }
 
@@ -265,7 +266,7 @@ template <class Out, class In, class Work>
 static Out together(const char* what, const In& in, Work work) {
     static_assert(sizeof(In) <= 64 && sizeof(Out) <= 32, "what a lane brings fits its slot");
     Warp& warp = own_warp();
-    unsigned lane = own_number() % WARP, meeting = next_meeting(0);
+    unsigned lane = own_number() % LANES, meeting = next_meeting(0);
     In* ins = reinterpret_cast<In*>(warp.in[meeting & 1]);
     Out* outs = reinterpret_cast<Out*>(warp.out[meeting & 1]);
     ins[lane] = in;
@@ -349,8 +350,8 @@ BOOKKEEPING void run_block(unsigned threads) {
     unfinished = threads;
     block_barrier.expected = threads;
     block_barrier.arrived = 0;
-    for (unsigned w = 0; w * WARP < threads; w++) {
-        warps[w].barrier.expected = threads - w * WARP < WARP ? threads - w * WARP : WARP;
+    for (unsigned w = 0; w * LANES < threads; w++) {
+        warps[w].barrier.expected = threads - w * LANES < LANES ? threads - w * LANES : LANES;
         warps[w].barrier.arrived = 0;
     }
     for (unsigned i = 0; i < threads; i++) {
@@ -493,6 +494,9 @@ static inline unsigned __ballot_sync(unsigned, int mine) {
 
 static inline int __any_sync(unsigned mask, int mine) { return __ballot_sync(mask, mine) != 0; }
 
+using std::max;
+using std::min;
+
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline float __uint_as_float(unsigned x) {
@@ -540,7 +544,7 @@ static inline void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const uns
     std::memcpy(in.a, a, sizeof a);
     std::memcpy(in.b, b, sizeof b);
     Out out = emulate::together<Out>("mma", in, [](In* in, Out* out, unsigned lanes) {
-        if (lanes != emulate::WARP) emulate::fail("a matrix product needs a whole warp");
+        if (lanes != emulate::LANES) emulate::fail("a matrix product needs a whole warp");
         float a[16][16], b[16][8], d[16][8];
         for (unsigned lane = 0; lane < lanes; lane++) {
             unsigned group = lane / 4, pair = lane % 4;
@@ -572,7 +576,7 @@ static inline void emulated_ldmatrix(unsigned (&to)[4], const void* row, bool tr
     if (reinterpret_cast<uintptr_t>(row) % 16) emulate::fail("ldmatrix: a row that is not 16-byte aligned");
     const char* what = transposed ? "ldmatrix.trans" : "ldmatrix";
     Out out = emulate::together<Out>(what, row, [=](const void** rows, Out* out, unsigned lanes) {
-        if (lanes != emulate::WARP) emulate::fail("ldmatrix needs a whole warp");
+        if (lanes != emulate::LANES) emulate::fail("ldmatrix needs a whole warp");
         for (unsigned lane = 0; lane < lanes; lane++)
             for (unsigned i = 0; i < 4; i++) {
                 auto at = [&](unsigned row, unsigned column) {
