@@ -56,10 +56,11 @@ static const size_t STACK = 256 << 10;
     std::abort();
 }
 
-/// An asynchronous copy of 16 bytes that may happen at any time until it is waited for.
+/// An asynchronous copy that may happen at any time until it is waited for.
 struct Copy {
     void* to;
     const void* from;
+    unsigned bytes;
     bool zero;
     unsigned group;
 };
@@ -276,9 +277,9 @@ static Out together(const char* what, const In& in, Work work) {
 
 static void perform(const Copy& copy) {
     if (copy.zero)
-        std::memset(copy.to, 0, 16);
+        std::memset(copy.to, 0, copy.bytes);
     else
-        std::memcpy(copy.to, copy.from, 16);
+        std::memcpy(copy.to, copy.from, copy.bytes);
 }
 
 /// Copies at once, or notes what to copy when waited for, as the order says.
@@ -593,11 +594,21 @@ static inline void emulated_ldmatrix(unsigned (&to)[4], const void* row, bool tr
 static inline void ldmatrix_x4(unsigned (&to)[4], const void* row) { emulated_ldmatrix(to, row, false); }
 static inline void ldmatrix_x4_trans(unsigned (&to)[4], const void* row) { emulated_ldmatrix(to, row, true); }
 
-/// Copies 16 bytes into shared memory, or zeros where `inside` is false. Now, or when waited for.
+/// Copies into shared memory, or zeros where `inside` is false. Now, or when waited for.
+static inline void emulated_cp_async(void* shared, const void* global, unsigned bytes, bool inside) {
+    if (reinterpret_cast<uintptr_t>(shared) % bytes || (inside && reinterpret_cast<uintptr_t>(global) % bytes))
+        emulate::fail("cp.async: an address that is not a multiple of what it copies");
+    size_t at = static_cast<unsigned char*>(shared) - emulate::shared_memory;
+    if (at > emulate::shared_size - bytes) emulate::fail("cp.async: not into the block's shared memory");
+    emulate::begin_copy({shared, global, bytes, !inside, 0});
+}
+
 static inline void cp_async_16(void* shared, const void* global, bool inside = true) {
-    if (reinterpret_cast<uintptr_t>(shared) % 16 || (inside && reinterpret_cast<uintptr_t>(global) % 16))
-        emulate::fail("cp.async: an address that is not 16-byte aligned");
-    emulate::begin_copy({shared, global, !inside, 0});
+    emulated_cp_async(shared, global, 16, inside);
+}
+
+static inline void cp_async_4(void* shared, const void* global, bool inside = true) {
+    emulated_cp_async(shared, global, 4, inside);
 }
 
 static inline void cp_async_commit() { emulate::end_group(); }

@@ -91,6 +91,14 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
                  : "memory");
 }
 
+/// The same of 4 bytes.
+__device__ __forceinline__ void cp_async_4(void* shared, const void* global, bool inside = true) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                 :
+                 : "r"(shared_address(shared)), "l"(__cvta_generic_to_global(global)), "r"(inside ? 4 : 0)
+                 : "memory");
+}
+
 /// Ends a group of copies.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
@@ -187,7 +195,7 @@ __device__ __forceinline__ long long first_eight_of_grid() {
 
 __device__ __forceinline__ long long next_eight_of_grid() { return 8LL * gridDim.x * blockDim.x; }
 
-/// Where row `row` of a matrix begins.
+/// Where row `row` of a matrix begins, or of one whose rows lie `width` apart.
 template <class T>
 __device__ __forceinline__ T* row_of(T* matrix, long long row, int width) {
     return matrix + row * width;
