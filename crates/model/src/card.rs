@@ -110,11 +110,11 @@ impl Card<'_> {
     }
 
     /// `out (+)= x W^T` and what an adapter adds, `[rows, outputs]`.
-    fn product(
+    fn product<T: Number>(
         &self,
         linear: Linear,
         x: &Array<bf16>,
-        out: Address,
+        out: &Array<T>,
         accumulate: bool,
     ) -> Done {
         let Linear {
@@ -125,7 +125,7 @@ impl Card<'_> {
             m: rows,
             n: outputs,
             k: inputs,
-            out,
+            out: out.at(0),
             stride: outputs,
             accumulate,
             scale: 1.0,
@@ -288,7 +288,12 @@ impl Backend for Card<'_> {
             return Ok(());
         }
         let table = gradient.at(self.model.layout().embed);
-        self.add_rows(table, dx, &forest.alike, self.model.architecture.hidden_size)
+        self.add_rows(
+            table,
+            dx,
+            &forest.alike,
+            self.model.architecture.hidden_size,
+        )
     }
 
     fn norm(&mut self, gain: usize, x: &Array<f32>) -> Done<Array<bf16>> {
@@ -341,7 +346,7 @@ impl Backend for Card<'_> {
     fn linear(&mut self, linear: Linear, x: &Array<bf16>) -> Done<Array<bf16>> {
         let rows = x.len() / linear.inputs;
         let out: Array<bf16> = self.array(rows * linear.outputs)?;
-        self.product(linear, x, out.at(0), false)?;
+        self.product(linear, x, &out, false)?;
         if let Some(bias) = linear.bias {
             let arguments = args![&out, self.weight(bias), rows, linear.outputs];
             (self.resident.rows).launch("add_bias", rows, THREADS, 0, arguments)?;
@@ -357,7 +362,7 @@ impl Backend for Card<'_> {
     ) -> Done<Array<f32>> {
         let out: Array<f32> = self.array(onto.len())?;
         out.copy(0, onto, 0, onto.len())?;
-        self.product(linear, x, out.at(0), true)?;
+        self.product(linear, x, &out, true)?;
         Ok(out)
     }
 
@@ -426,7 +431,13 @@ impl Backend for Card<'_> {
             scale(a)
         ];
         let grid = (forest.tiles, a.heads);
-        (self.resident.attention).launch("attention_forward", grid, ATTENDING, self.resident.shared.forward, arguments)?;
+        (self.resident.attention).launch(
+            "attention_forward",
+            grid,
+            ATTENDING,
+            self.resident.shared.forward,
+            arguments,
+        )?;
         Ok((attended, log_sum))
     }
 
@@ -446,25 +457,67 @@ impl Backend for Card<'_> {
         let delta: Array<f32> = self.array(tokens * a.heads)?;
         let arguments = args![&delta, forward.attended, &dattended, tokens, a.heads];
         let attention = &self.resident.attention;
-        let blocks = (tokens * a.heads).div_ceil(THREADS / 32);
+        let blocks = (tokens * query / 8).div_ceil(THREADS);
         attention.launch("attention_delta", blocks, THREADS, 0, arguments)?;
         let dprojected: Array<bf16> = self.array(tokens * columns)?;
         let (q, k, v) = (rotated.at(0), rotated.at(query), projected.at(stride));
         let scale = scale(a);
         let arguments = args![
-            &dprojected, columns, q, k, stride, v, columns, &dattended, forward.log_sum, &delta,
-            &forest.end, &forest.ranges_at, &forest.ranges, tokens, a.heads, a.kv_heads, scale
+            &dprojected,
+            columns,
+            q,
+            k,
+            stride,
+            v,
+            columns,
+            &dattended,
+            forward.log_sum,
+            &delta,
+            &forest.end,
+            &forest.ranges_at,
+            &forest.ranges,
+            tokens,
+            a.heads,
+            a.kv_heads,
+            scale
         ];
         let shared = self.resident.shared;
         let grid = (forest.tiles, a.heads);
-        attention.launch("attention_backward_queries", grid, ATTENDING, shared.queries, arguments)?;
+        attention.launch(
+            "attention_backward_queries",
+            grid,
+            ATTENDING,
+            shared.queries,
+            arguments,
+        )?;
         let (dk, dv) = (dprojected.at(query), dprojected.at(stride));
         let arguments = args![
-            dk, dv, columns, q, k, stride, v, columns, &dattended, forward.log_sum, &delta,
-            &forest.end, &forest.reach, tokens, a.heads, a.kv_heads, scale
+            dk,
+            dv,
+            columns,
+            q,
+            k,
+            stride,
+            v,
+            columns,
+            &dattended,
+            forward.log_sum,
+            &delta,
+            &forest.end,
+            &forest.reach,
+            tokens,
+            a.heads,
+            a.kv_heads,
+            scale
         ];
         let grid = (forest.tiles, a.kv_heads);
-        attention.launch("attention_backward_keys", grid, ATTENDING, shared.keys, arguments)?;
+        attention.launch(
+            "attention_backward_keys",
+            grid,
+            ATTENDING,
+            shared.keys,
+            arguments,
+        )?;
         self.turn_back(at, forest, projected, &dprojected, gradient)?;
         Ok(dprojected)
     }
@@ -546,7 +599,7 @@ impl Card<'_> {
         match at.qk_norm {
             Some((q, k)) if self.model.adapter.is_none() => {
                 // The two gains may not be neighbours.
-                let sums = self.device().zeros(SCRATCH, 2 * a.head_dim)?;
+                let sums: Array<f32> = self.device().zeros(SCRATCH, 2 * a.head_dim)?;
                 self.add_partials(sums.at(0), &partials, 2 * a.head_dim)?;
                 let each = |to: usize, from: usize| {
                     let arguments = args![gradient.at(to), sums.at(from), 1_usize, a.head_dim];

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+#[cfg(feature = "cuda")]
+use crate::OptimizerKind;
 use crate::backend::Done;
 use crate::buffers::Buffers;
 #[cfg(feature = "cuda")]
@@ -14,8 +16,6 @@ use crate::cuda::{Array, Device};
 use crate::error::ModelError;
 use crate::optimizer::gradient_norm;
 use crate::pass::Forward;
-#[cfg(feature = "cuda")]
-use crate::OptimizerKind;
 use crate::{
     Adapter, Coefficient, Keep, Model, Optimizer, OptimizerConfig, Parameters, StepStats,
     TokenTree, Weights,
@@ -316,7 +316,10 @@ impl Model {
 
     /// Puts `other`, of the same shape, in the adapter's place, and the adapter in its.
     pub fn swap_adapter(&mut self, other: &mut Adapter) -> Result<(), ModelError> {
-        let now = self.current_adapter()?.expect("there is one to swap").into_owned();
+        let now = self
+            .current_adapter()?
+            .expect("there is one to swap")
+            .into_owned();
         self.home.take_on(&other.values)?;
         self.adapter = Some(std::mem::replace(other, now));
         Ok(())

@@ -5,9 +5,7 @@ use rayon::prelude::*;
 use crate::device::{Home, Pass};
 use crate::error::ModelError;
 use crate::weights::Weight;
-use crate::{
-    Adapter, Architecture, Buffers, Layout, Optimizer, ParameterSpec, StepStats, TokenTree, Weights,
-};
+use crate::{Adapter, Architecture, Buffers, Layout, ParameterSpec, TokenTree, Weights};
 
 /// A decoder-only transformer of the Llama family.
 pub struct Model {

@@ -270,7 +270,10 @@ impl Optimizer {
             }
         };
         let first = take(FIRST, self.len)?;
-        let second = take(SECOND, self.pieces.last().map_or(0, |piece| piece.packed.end))?;
+        let second = take(
+            SECOND,
+            self.pieces.last().map_or(0, |piece| piece.packed.end),
+        )?;
         self.moments.replace(first, second)?;
         self.step = state.step;
         Ok(())

@@ -5,7 +5,7 @@ use half::bf16;
 use super::{Card, SCRATCH, stored, transposed};
 use crate::adapter::Delta;
 use crate::backend::{Done, Linear};
-use crate::cuda::{Address, Array, Product, Side};
+use crate::cuda::{Array, Number, Product, Side};
 
 /// An adapter beside one weight, on the card.
 struct Beside<'a> {
@@ -39,8 +39,8 @@ impl<'m> Card<'m> {
         })
     }
 
-    /// Adds to the product of `x`, `[rows, inputs]`, which begins at `out`.
-    pub(super) fn adapt(&self, linear: Linear, x: &Array<bf16>, out: Address) -> Done {
+    /// Adds to `out`, the product of `x`, `[rows, inputs]`.
+    pub(super) fn adapt<T: Number>(&self, linear: Linear, x: &Array<bf16>, out: &Array<T>) -> Done {
         let Some(beside) = self.beside(linear) else {
             return Ok(());
         };
@@ -50,7 +50,7 @@ impl<'m> Card<'m> {
                 m: x.len() / linear.inputs,
                 n: part.columns,
                 k: beside.rank,
-                out: out.plus(part.first),
+                out: out.at(part.first),
                 stride: linear.outputs,
                 accumulate: true,
                 scale: beside.scale,

@@ -87,8 +87,10 @@ pub(crate) struct Groups {
 impl Groups {
     /// Of rows that go to these places.
     pub(crate) fn new(places: impl Iterator<Item = usize>) -> Self {
-        let mut rows: Vec<(usize, usize)> =
-            places.enumerate().map(|(row, place)| (place, row)).collect();
+        let mut rows: Vec<(usize, usize)> = places
+            .enumerate()
+            .map(|(row, place)| (place, row))
+            .collect();
         rows.sort_unstable();
         let (mut starts, mut ids) = (Vec::new(), Vec::new());
         for (i, &(place, _)) in rows.iter().enumerate() {

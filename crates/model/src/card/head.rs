@@ -2,12 +2,14 @@
 
 use half::bf16;
 
-use super::{Card, SCRATCH, THREADS, stored, transposed};
+use super::{Card, SCRATCH, stored, transposed};
 use crate::args;
 use crate::backend::{Done, Predicted};
 use crate::cuda::{Array, Product};
 
 const LOGITS: &str = "logits";
+/// Threads of a block that goes over a row of logits.
+const WIDE: usize = 512;
 
 impl Card<'_> {
     pub(super) fn logits_of(&self, normed: &Array<bf16>) -> Done<Array<f32>> {
@@ -39,7 +41,7 @@ impl Card<'_> {
         let logprobs: Array<f32> = self.array(rows)?;
         let entropies: Array<f32> = self.array(rows)?;
         let arguments = args![&logprobs, &entropies, logits, &tokens, rows, vocabulary];
-        (self.resident.head).launch("logprob", rows, THREADS, 0, arguments)?;
+        (self.resident.head).launch("logprob", rows, WIDE, 0, arguments)?;
         Ok((logprobs.download()?, entropies.download()?))
     }
 
@@ -66,7 +68,7 @@ impl Card<'_> {
             rows,
             vocabulary
         ];
-        (self.resident.head).launch("logit_gradient", rows, THREADS, 0, arguments)?;
+        (self.resident.head).launch("logit_gradient", rows, WIDE, 0, arguments)?;
         Ok(dlogits)
     }
 

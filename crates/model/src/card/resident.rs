@@ -27,7 +27,7 @@ pub(crate) struct Resident {
 }
 
 /// All kernels, for one width of heads.
-pub(super) struct Programs {
+pub(crate) struct Programs {
     pub(super) rows: Program,
     pub(super) norm: Program,
     pub(super) swiglu: Program,
@@ -49,7 +49,7 @@ impl Deref for Resident {
 impl Programs {
     fn new(device: &Device, head_dim: usize) -> Done<Self> {
         let plain = |source| device.program(source, &[]);
-        let per_head = |source| device.program(source, &[("HEAD_DIM", head_dim as i64)]);
+        let per_head = |source| device.program(source, &[("HEAD_DIM", head_dim)]);
         Ok(Self {
             rows: plain(kernels::ROWS)?,
             norm: plain(kernels::NORM)?,
@@ -65,10 +65,22 @@ impl Programs {
 
 /// Bytes of shared memory of attention's kernels.
 #[derive(Clone, Copy)]
-pub(super) struct SharedMemory {
+pub(crate) struct SharedMemory {
     pub(super) forward: usize,
     pub(super) queries: usize,
     pub(super) keys: usize,
+}
+
+impl SharedMemory {
+    /// As `kernels/attention.cu` says of each kernel.
+    fn of(head_dim: usize) -> Self {
+        let queries = if head_dim > 64 { 32 } else { 64 };
+        Self {
+            forward: 512 * head_dim + 512,
+            queries: 640 * head_dim + 512,
+            keys: 256 * head_dim + 8 * queries * head_dim + 16 * queries,
+        }
+    }
 }
 
 /// cos and sin of every angle, `[positions, head_dim / 2]` each.
@@ -124,7 +136,9 @@ impl Resident {
 
     /// The adapter's matrices as passes read them.
     pub(super) fn adapter_values(&self) -> &Array<bf16> {
-        self.adapter.as_ref().expect("a model with an adapter has it on its card")
+        self.adapter
+            .as_ref()
+            .expect("a model with an adapter has it on its card")
     }
 
     /// What is trained, and how passes read it.
@@ -174,7 +188,10 @@ fn check(a: &Architecture) -> Result<(), ModelError> {
             format!("`head_dim` is {}, expected 16, 32, 64 or 128", a.head_dim)
         }
         _ if !a.hidden_size.is_multiple_of(8) => {
-            format!("`hidden_size` is {}, expected a multiple of 8", a.hidden_size)
+            format!(
+                "`hidden_size` is {}, expected a multiple of 8",
+                a.hidden_size
+            )
         }
         _ if !a.intermediate_size.is_multiple_of(8) => {
             let found = a.intermediate_size;

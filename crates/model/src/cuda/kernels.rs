@@ -17,5 +17,11 @@ macro_rules! sources {
 }
 
 sources! {
+    ATTENTION = "attention.cu",
+    HEAD = "head.cu",
+    NORM = "norm.cu",
+    OPTIMIZER = "optimizer.cu",
+    ROTARY = "rotary.cu",
     ROWS = "rows.cu",
+    SWIGLU = "swiglu.cu",
 }
