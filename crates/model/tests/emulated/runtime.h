@@ -7,6 +7,7 @@
 // with -fsanitize=thread, fibers and barriers are made known to the sanitizer, which then finds every race exactly.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -46,7 +47,7 @@ static Index3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulate {
 
-static const unsigned WARP = 32, MOST_THREADS = 1024, MOST_COPIES = 128;
+static const unsigned LANES = 32, MOST_THREADS = 1024, MOST_COPIES = 128;
 static const size_t STACK = 256 << 10;
 
 [[noreturn]] static void fail(const char* what) {
@@ -55,10 +56,11 @@ static const size_t STACK = 256 << 10;
     std::abort();
 }
 
-/// An asynchronous copy of 16 bytes that may happen at any time until it is waited for.
+/// An asynchronous copy that may happen at any time until it is waited for.
 struct Copy {
     void* to;
     const void* from;
+    unsigned bytes;
     bool zero;
     unsigned group;
 };
@@ -88,12 +90,12 @@ struct Barrier {
 
 struct Warp {
     Barrier barrier;
-    alignas(16) unsigned char in[2][WARP * 64];
-    alignas(16) unsigned char out[2][WARP * 32];
+    alignas(16) unsigned char in[2][LANES * 64];
+    alignas(16) unsigned char out[2][LANES * 32];
 };
 
 static Fiber fibers[MOST_THREADS];
-static Warp warps[MOST_THREADS / WARP];
+static Warp warps[MOST_THREADS / LANES];
 static Barrier block_barrier;
 static Fiber* current;
 static void* host_saved;
@@ -254,7 +256,7 @@ static void meet(Barrier& barrier, unsigned meeting, const char* what, Work work
 /// How often the current fiber has met its warp (0) or its block (1) before.
 BOOKKEEPING unsigned next_meeting(unsigned of) { return current->meetings[of]++; }
 
-BOOKKEEPING Warp& own_warp() { return warps[current->number / WARP]; }
+BOOKKEEPING Warp& own_warp() { return warps[current->number / LANES]; }
 
 BOOKKEEPING unsigned lanes_of(const Warp& warp) { return warp.barrier.expected; }
 
@@ -265,7 +267,7 @@ template <class Out, class In, class Work>
 static Out together(const char* what, const In& in, Work work) {
     static_assert(sizeof(In) <= 64 && sizeof(Out) <= 32, "what a lane brings fits its slot");
     Warp& warp = own_warp();
-    unsigned lane = own_number() % WARP, meeting = next_meeting(0);
+    unsigned lane = own_number() % LANES, meeting = next_meeting(0);
     In* ins = reinterpret_cast<In*>(warp.in[meeting & 1]);
     Out* outs = reinterpret_cast<Out*>(warp.out[meeting & 1]);
     ins[lane] = in;
@@ -275,9 +277,9 @@ static Out together(const char* what, const In& in, Work work) {
 
 static void perform(const Copy& copy) {
     if (copy.zero)
-        std::memset(copy.to, 0, 16);
+        std::memset(copy.to, 0, copy.bytes);
     else
-        std::memcpy(copy.to, copy.from, 16);
+        std::memcpy(copy.to, copy.from, copy.bytes);
 }
 
 /// Copies at once, or notes what to copy when waited for, as the order says.
@@ -349,8 +351,8 @@ BOOKKEEPING void run_block(unsigned threads) {
     unfinished = threads;
     block_barrier.expected = threads;
     block_barrier.arrived = 0;
-    for (unsigned w = 0; w * WARP < threads; w++) {
-        warps[w].barrier.expected = threads - w * WARP < WARP ? threads - w * WARP : WARP;
+    for (unsigned w = 0; w * LANES < threads; w++) {
+        warps[w].barrier.expected = threads - w * LANES < LANES ? threads - w * LANES : LANES;
         warps[w].barrier.arrived = 0;
     }
     for (unsigned i = 0; i < threads; i++) {
@@ -493,7 +495,11 @@ static inline unsigned __ballot_sync(unsigned, int mine) {
 
 static inline int __any_sync(unsigned mask, int mine) { return __ballot_sync(mask, mine) != 0; }
 
+using std::max;
+using std::min;
+
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline float __uint_as_float(unsigned x) {
     float f;
@@ -540,7 +546,7 @@ static inline void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const uns
     std::memcpy(in.a, a, sizeof a);
     std::memcpy(in.b, b, sizeof b);
     Out out = emulate::together<Out>("mma", in, [](In* in, Out* out, unsigned lanes) {
-        if (lanes != emulate::WARP) emulate::fail("a matrix product needs a whole warp");
+        if (lanes != emulate::LANES) emulate::fail("a matrix product needs a whole warp");
         float a[16][16], b[16][8], d[16][8];
         for (unsigned lane = 0; lane < lanes; lane++) {
             unsigned group = lane / 4, pair = lane % 4;
@@ -572,7 +578,7 @@ static inline void emulated_ldmatrix(unsigned (&to)[4], const void* row, bool tr
     if (reinterpret_cast<uintptr_t>(row) % 16) emulate::fail("ldmatrix: a row that is not 16-byte aligned");
     const char* what = transposed ? "ldmatrix.trans" : "ldmatrix";
     Out out = emulate::together<Out>(what, row, [=](const void** rows, Out* out, unsigned lanes) {
-        if (lanes != emulate::WARP) emulate::fail("ldmatrix needs a whole warp");
+        if (lanes != emulate::LANES) emulate::fail("ldmatrix needs a whole warp");
         for (unsigned lane = 0; lane < lanes; lane++)
             for (unsigned i = 0; i < 4; i++) {
                 auto at = [&](unsigned row, unsigned column) {
@@ -589,11 +595,21 @@ static inline void emulated_ldmatrix(unsigned (&to)[4], const void* row, bool tr
 static inline void ldmatrix_x4(unsigned (&to)[4], const void* row) { emulated_ldmatrix(to, row, false); }
 static inline void ldmatrix_x4_trans(unsigned (&to)[4], const void* row) { emulated_ldmatrix(to, row, true); }
 
-/// Copies 16 bytes into shared memory, or zeros where `inside` is false. Now, or when waited for.
+/// Copies into shared memory, or zeros where `inside` is false. Now, or when waited for.
+static inline void emulated_cp_async(void* shared, const void* global, unsigned bytes, bool inside) {
+    if (reinterpret_cast<uintptr_t>(shared) % bytes || (inside && reinterpret_cast<uintptr_t>(global) % bytes))
+        emulate::fail("cp.async: an address that is not a multiple of what it copies");
+    size_t at = static_cast<unsigned char*>(shared) - emulate::shared_memory;
+    if (at > emulate::shared_size - bytes) emulate::fail("cp.async: not into the block's shared memory");
+    emulate::begin_copy({shared, global, bytes, !inside, 0});
+}
+
 static inline void cp_async_16(void* shared, const void* global, bool inside = true) {
-    if (reinterpret_cast<uintptr_t>(shared) % 16 || (inside && reinterpret_cast<uintptr_t>(global) % 16))
-        emulate::fail("cp.async: an address that is not 16-byte aligned");
-    emulate::begin_copy({shared, global, !inside, 0});
+    emulated_cp_async(shared, global, 16, inside);
+}
+
+static inline void cp_async_4(void* shared, const void* global, bool inside = true) {
+    emulated_cp_async(shared, global, 4, inside);
 }
 
 static inline void cp_async_commit() { emulate::end_group(); }

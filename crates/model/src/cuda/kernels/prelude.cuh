@@ -7,6 +7,12 @@
 
 #define ALL_LANES 0xFFFFFFFFu
 #define WARP 32
+/// Sums over rows, as of a gain's gradient, are made of parts of this many rows, added in order: their bits do not
+/// depend on the card.
+#define PARTIAL 64
+#define LOG2_E 1.4426950408889634f
+#define LN_2 0.6931471805599453f
+#define INFINITE __uint_as_float(0x7F800000u)
 
 /// A float's upper half: 8 bits of exponent, 7 of mantissa.
 struct bf16 {
@@ -85,6 +91,14 @@ __device__ __forceinline__ void cp_async_16(void* shared, const void* global, bo
                  : "memory");
 }
 
+/// The same of 4 bytes.
+__device__ __forceinline__ void cp_async_4(void* shared, const void* global, bool inside = true) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                 :
+                 : "r"(shared_address(shared)), "l"(__cvta_generic_to_global(global)), "r"(inside ? 4 : 0)
+                 : "memory");
+}
+
 /// Ends a group of copies.
 __device__ __forceinline__ void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
@@ -105,28 +119,86 @@ __device__ __forceinline__ float low_half(bf16x2 x) { return __uint_as_float(x <
 
 __device__ __forceinline__ float high_half(bf16x2 x) { return __uint_as_float(x & 0xFFFF0000u); }
 
-/// Eight bf16 that are loaded and stored at once, from addresses of a multiple of 16 bytes.
-struct alignas(16) Eight {
-    bf16x2 pairs[4];
-
-    __device__ __forceinline__ float operator[](int i) const {
-        return i % 2 ? high_half(pairs[i / 2]) : low_half(pairs[i / 2]);
-    }
+/// Sixteen bytes that are loaded and stored at once, from addresses of a multiple of 16.
+struct alignas(16) Wide {
+    unsigned words[4];
 };
 
-/// Four floats that are loaded and stored at once.
-struct alignas(16) Four {
-    float at[4];
-};
+__device__ __forceinline__ Wide load_wide(const void* from) { return *static_cast<const Wide*>(from); }
 
-template <class T>
-__device__ __forceinline__ T load(const void* from) {
-    return *static_cast<const T*>(from);
+__device__ __forceinline__ void store_wide(void* to, const Wide& wide) { *static_cast<Wide*>(to) = wide; }
+
+__device__ __forceinline__ bool is_wide(const void* at, long long left) {
+    return left >= 8 && reinterpret_cast<unsigned long long>(at) % sizeof(Wide) == 0;
 }
 
+// Rows are worked on by eights. `left` is how many numbers there are from `from` on: of a row's last eight there may
+// be fewer, and rows whose length is not a multiple of 8 do not begin where wide loads may.
+
+__device__ __forceinline__ void load_eight(float (&x)[8], const bf16* from, long long left) {
+    if (is_wide(from, left)) {
+        Wide wide = load_wide(from);
+        for (int i = 0; i < 8; i += 2) {
+            x[i] = low_half(wide.words[i / 2]);
+            x[i + 1] = high_half(wide.words[i / 2]);
+        }
+    } else {
+        for (int i = 0; i < 8; i++) x[i] = i < left ? to_float(from[i]) : 0.0f;
+    }
+}
+
+__device__ __forceinline__ void load_eight(float (&x)[8], const float* from, long long left) {
+    if (is_wide(from, left)) {
+        Wide low = load_wide(from), high = load_wide(from + 4);
+        for (int i = 0; i < 4; i++) {
+            x[i] = __uint_as_float(low.words[i]);
+            x[i + 4] = __uint_as_float(high.words[i]);
+        }
+    } else {
+        for (int i = 0; i < 8; i++) x[i] = i < left ? from[i] : 0.0f;
+    }
+}
+
+__device__ __forceinline__ void store_eight(bf16* to, const float (&x)[8], long long left) {
+    if (is_wide(to, left)) {
+        Wide wide;
+        for (int i = 0; i < 8; i += 2) wide.words[i / 2] = pack_bf16(x[i], x[i + 1]);
+        store_wide(to, wide);
+    } else {
+        for (int i = 0; i < 8 && i < left; i++) to[i] = to_bf16(x[i]);
+    }
+}
+
+__device__ __forceinline__ void store_eight(float* to, const float (&x)[8], long long left) {
+    if (is_wide(to, left)) {
+        Wide low, high;
+        for (int i = 0; i < 4; i++) {
+            low.words[i] = __float_as_uint(x[i]);
+            high.words[i] = __float_as_uint(x[i + 4]);
+        }
+        store_wide(to, low);
+        store_wide(to + 4, high);
+    } else {
+        for (int i = 0; i < 8 && i < left; i++) to[i] = x[i];
+    }
+}
+
+/// The first of a block's eights in a row that it works on alone, and how far the next is.
+__device__ __forceinline__ int first_eight() { return 8 * threadIdx.x; }
+
+__device__ __forceinline__ int next_eight() { return 8 * blockDim.x; }
+
+/// The same, where the whole grid works on one row.
+__device__ __forceinline__ long long first_eight_of_grid() {
+    return 8 * (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x);
+}
+
+__device__ __forceinline__ long long next_eight_of_grid() { return 8LL * gridDim.x * blockDim.x; }
+
+/// Where row `row` of a matrix begins, or of one whose rows lie `width` apart.
 template <class T>
-__device__ __forceinline__ void store(void* to, const T& value) {
-    *static_cast<T*>(to) = value;
+__device__ __forceinline__ T* row_of(T* matrix, long long row, int width) {
+    return matrix + row * width;
 }
 
 /// The largest over a warp; every lane has it. NaN counts as nothing.
