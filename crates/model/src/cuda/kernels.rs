@@ -18,4 +18,11 @@ macro_rules! sources {
 
 sources! {
     ROWS = "rows.cu",
+    NORM = "norm.cu",
+    ROTARY = "rotary.cu",
+    ATTENTION = "attention.cu",
+    SWIGLU = "swiglu.cu",
+    HEAD = "head.cu",
+    OPTIMIZER = "optimizer.cu",
+    SAMPLING = "sampling.cu",
 }
