@@ -41,7 +41,7 @@ static std::vector<double> wide(const std::vector<bf16>& x) {
 template <class T>
 static std::vector<T> unwritten(size_t n) {
     std::vector<T> x(n);
-    std::memset(static_cast<void*>(x.data()), 0xFF, n * sizeof(T));
+    if (n > 0) std::memset(static_cast<void*>(x.data()), 0xFF, n * sizeof(T));
     return x;
 }
 
