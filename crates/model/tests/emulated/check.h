@@ -84,7 +84,7 @@ static inline double distance(const std::vector<double>& found, const std::vecto
 /// A rounding to bf16 is off by at most 2^-9 of a number.
 static const double BF16 = 0x1p-8, F32 = 1e-5;
 
-static void near(const std::vector<double>& found, const std::vector<double>& expected, double within,
+static inline void near(const std::vector<double>& found, const std::vector<double>& expected, double within,
                  const std::string& what) {
     double off = found.size() == expected.size() ? distance(found, expected) : NAN;
     check(off <= within, what + " is off by " + std::to_string(off));

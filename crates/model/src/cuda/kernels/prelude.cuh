@@ -214,17 +214,24 @@ __device__ __forceinline__ T warp_sum(T x) {
     return x;
 }
 
-/// The sum over a block of whole warps; every thread has it. All threads call it.
-template <class T>
-__device__ __forceinline__ T block_sum(T x) {
-    __shared__ T of_warps[WARP];
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    x = warp_sum(x);
+/// Each sum over a block of whole warps; every thread has them. All threads call it.
+template <class T, int N>
+__device__ __forceinline__ void block_sums(T (&x)[N]) {
+    __shared__ T of_warps[N][WARP];
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    for (int i = 0; i < N; i++) x[i] = warp_sum(x[i]);
     // Whoever still reads the sums of the call before must have done so.
     __syncthreads();
-    if (lane == 0) of_warps[warp] = x;
+    for (int i = 0; i < N && lane == 0; i++) of_warps[i][warp] = x[i];
     __syncthreads();
-    return warp_sum(lane < static_cast<int>(blockDim.x / WARP) ? of_warps[lane] : T(0));
+    for (int i = 0; i < N; i++) x[i] = warp_sum(lane < warps ? of_warps[i][lane] : T(0));
+}
+
+template <class T>
+__device__ __forceinline__ T block_sum(T x) {
+    T one[1] = {x};
+    block_sums(one);
+    return one[0];
 }
 
 /// The largest over a block of whole warps; every thread has it. All threads call it.
