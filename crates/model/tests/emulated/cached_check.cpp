@@ -140,6 +140,5 @@ int main() {
             check_cached(2, 2, 64, 40, 3);
             check_cached(8, 1, 300, 11, 9);
             check_cached(3, 1, 10, 1, 1);
-        },
-        4);
+        });
 }

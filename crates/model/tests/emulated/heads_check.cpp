@@ -224,6 +224,5 @@ int main() {
             // One sequence of whole tiles, and one token alone.
             check_attention(std::vector<int>(192, 192), {2, 2});
             check_attention({1}, {1, 1});
-        },
-        4);
+        });
 }
