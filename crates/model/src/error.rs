@@ -120,6 +120,23 @@ pub enum ModelError {
         /// The longest sequence that they could hold.
         fitting: usize,
     },
+    /// A GPU cannot be used, or has failed.
+    #[error("{what}\nhint: {hint}")]
+    Gpu {
+        /// What was tried, found and expected.
+        what: String,
+        /// The way out.
+        hint: &'static str,
+    },
+    /// A GPU is asked for, of a program that has no code for one.
+    #[error(
+        "this program was built without CUDA, which a GPU needs\n\
+         hint: build it with `--features cuda`, or run on the CPU"
+    )]
+    NoCuda,
+    /// A GPU has not so much memory left.
+    #[error("{0}")]
+    DeviceMemory(Box<DeviceMemory>),
     /// An optimiser state does not belong to this model or optimiser.
     #[error(
         "the optimiser state does not fit: {what}\nhint: resume with the settings that wrote it"
@@ -128,6 +145,66 @@ pub enum ModelError {
         /// What was found, and what was expected.
         what: String,
     },
+}
+
+/// Who has a GPU's memory when there is too little.
+#[derive(Debug)]
+pub struct DeviceMemory {
+    /// What the card is called.
+    pub device: String,
+    /// What the memory was for.
+    pub label: &'static str,
+    /// Bytes asked for.
+    pub asked: usize,
+    /// Bytes free.
+    pub free: usize,
+    /// Bytes that the card has.
+    pub total: usize,
+    /// Bytes that this process has, and what for.
+    pub held: Vec<(&'static str, usize)>,
+}
+
+impl std::fmt::Display for DeviceMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} has no memory for {}: {:.2} GiB asked for, {:.2} free of {:.2}",
+            self.device,
+            self.label,
+            gib(self.asked),
+            gib(self.free),
+            gib(self.total)
+        )?;
+        let mut held = self.held.clone();
+        let ours: usize = held.iter().map(|&(_, bytes)| bytes).sum();
+        held.push((
+            "other processes, and CUDA itself",
+            self.total.saturating_sub(self.free + ours),
+        ));
+        held.sort_by_key(|&(_, bytes)| std::cmp::Reverse(bytes));
+        for (label, bytes) in &held {
+            write!(f, "\n  {:>8.2} GiB  {label}", gib(*bytes))?;
+        }
+        write!(f, "\nhint: {}", way_out(held[0].0))
+    }
+}
+
+/// What would make the largest part of a GPU's memory smaller.
+fn way_out(largest: &str) -> &'static str {
+    match largest {
+        "weights" => "take a smaller model, or a card with more memory",
+        "gradient" | "moments" => "train an adapter (`[lora]`), which needs little of its own",
+        "activations" => {
+            "set `train.activation-checkpointing = true`, or make episodes shorter by \
+             `rollout.max-tokens`"
+        }
+        "logits" => "sample fewer episodes at a time by `rollout.concurrency`",
+        "cache" => {
+            "set `engine.cache-gib` lower, or sample fewer episodes at a time by \
+             `rollout.concurrency`"
+        }
+        _ => "`nvidia-smi` says which processes have the card's memory: wait for them, or end them",
+    }
 }
 
 impl ModelError {

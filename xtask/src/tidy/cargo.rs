@@ -5,12 +5,25 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-const CHECKS: [&[&str]; 3] = [
+const CHECKS: [&[&str]; 4] = [
     &["fmt", "--all", "--check"],
     &[
         "clippy",
         "--quiet",
         "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ],
+    // What only a GPU's code has.
+    &[
+        "clippy",
+        "--quiet",
+        "--package",
+        "model",
+        "--features",
+        "cuda",
         "--all-targets",
         "--",
         "-D",

@@ -1,0 +1,10 @@
+//! The layer between this program and a GPU, on an emulated one.
+
+#[path = "../emulated/mod.rs"]
+mod emulated;
+
+mod compiled;
+mod device;
+mod pass;
+mod products;
+mod refused;
