@@ -10,9 +10,10 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// All that the libraries are built from.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     ("emulated.h", include_str!("emulated.h")),
     ("runtime.h", include_str!("runtime.h")),
+    ("instructions.h", include_str!("instructions.h")),
     ("libcuda.cpp", include_str!("libcuda.cpp")),
     ("libnvrtc.cpp", include_str!("libnvrtc.cpp")),
     ("libcublasLt.cpp", include_str!("libcublasLt.cpp")),
