@@ -5,15 +5,16 @@
 // Barriers and collectives. All lanes of a warp take part in each: masks are full.
 
 static inline void __syncthreads() {
-    emulate::meet(emulate::block_barrier, emulate::next_meeting(1), "__syncthreads", [] {});
+    emulate::meet_in_order(emulate::block_barrier, emulate::next_meeting(1), "__syncthreads", [] {});
 }
 
 static inline int __syncthreads_or(int mine) {
     static int any[2];
     static unsigned char given[2][emulate::MOST_THREADS];
     unsigned meeting = emulate::next_meeting(1), turn = meeting & 1, threads = blockDim.x * blockDim.y * blockDim.z;
+    emulate::Unseen unseen;
     given[turn][emulate::own_number()] = mine != 0;
-    emulate::meet(emulate::block_barrier, meeting, "__syncthreads_or", [&] {
+    emulate::meet_in_order(emulate::block_barrier, meeting, "__syncthreads_or", [&] {
         any[turn] = 0;
         for (unsigned i = 0; i < threads; i++) any[turn] |= given[turn][i];
     });
@@ -21,9 +22,7 @@ static inline int __syncthreads_or(int mine) {
 }
 
 static inline void __syncwarp(unsigned = 0xFFFFFFFFu) {
-    emulate::together<int>("__syncwarp", 0, [](int*, int* out, unsigned lanes) {
-        for (unsigned i = 0; i < lanes; i++) out[i] = 0;
-    });
+    emulate::meet_in_order(emulate::own_warp().barrier, emulate::next_meeting(0), "__syncwarp", [] {});
 }
 
 /// Lane `i` gets what lane `from(i)` gave; its own where there is no such lane.
@@ -151,18 +150,21 @@ static inline void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const uns
 
 /// PTX ISA, "ldmatrix": lanes 8 i to 8 i + 7 point to the rows of matrix i, 8 numbers of 16 bits each.
 static inline void emulated_ldmatrix(unsigned (&to)[4], const void* row, bool transposed) {
+    struct In {
+        unsigned short numbers[8];
+    };
     struct Out {
         unsigned words[4];
     };
     if (reinterpret_cast<uintptr_t>(row) % 16) emulate::fail("ldmatrix: a row that is not 16-byte aligned");
+    In in;
+    std::memcpy(in.numbers, row, sizeof in.numbers);
     const char* what = transposed ? "ldmatrix.trans" : "ldmatrix";
-    Out out = emulate::together<Out>(what, row, [=](const void** rows, Out* out, unsigned lanes) {
+    Out out = emulate::together<Out>(what, in, [=](const In* rows, Out* out, unsigned lanes) {
         if (lanes != emulate::LANES) emulate::fail("ldmatrix needs a whole warp");
         for (unsigned lane = 0; lane < lanes; lane++)
             for (unsigned i = 0; i < 4; i++) {
-                auto at = [&](unsigned row, unsigned column) {
-                    return unsigned(static_cast<const unsigned short*>(rows[8 * i + row])[column]);
-                };
+                auto at = [&](unsigned row, unsigned column) { return unsigned(rows[8 * i + row].numbers[column]); };
                 unsigned group = lane / 4, pair = 2 * (lane % 4);
                 out[lane].words[i] = transposed ? at(pair, group) | at(pair + 1, group) << 16
                                                 : at(group, pair) | at(group, pair + 1) << 16;

@@ -238,18 +238,22 @@ static void let_go(Barrier& barrier) {
     for (unsigned i = 0; i < barrier.expected; i++) make_runnable(barrier.waiting[i]);
 }
 
-/// Waits for all threads of the barrier; the last to come does `work` for all.
+/// Waits for all threads of the barrier; the last to come does `work` for all. Orders no memory.
 template <class Work>
-static void meet(Barrier& barrier, unsigned meeting, const char* what, Work work) {
-    char& synchronised = barrier.synchronised[meeting & 1];
-    release(synchronised);
+static void meet(Barrier& barrier, const char* what, Work work) {
     if (arrive(barrier, what)) {
-        acquire(synchronised);
         work();
-        release(synchronised);
         let_go(barrier);
     }
     rest();
+}
+
+/// The same; and what a thread did before it, all see after it.
+template <class Work>
+static void meet_in_order(Barrier& barrier, unsigned meeting, const char* what, Work work) {
+    char& synchronised = barrier.synchronised[meeting & 1];
+    release(synchronised);
+    meet(barrier, what, work);
     acquire(synchronised);
 }
 
@@ -262,16 +266,18 @@ BOOKKEEPING unsigned lanes_of(const Warp& warp) { return warp.barrier.expected; 
 
 BOOKKEEPING unsigned own_number() { return current->number; }
 
-/// A warp's collective: `work(in, out, lanes)` sees what all lanes gave and says what each gets.
+/// A warp's collective: `work(in, out, lanes)` sees what all lanes gave and says what each gets. It exchanges registers
+/// and orders no memory: for that there is `__syncwarp`.
 template <class Out, class In, class Work>
 static Out together(const char* what, const In& in, Work work) {
     static_assert(sizeof(In) <= 64 && sizeof(Out) <= 32, "what a lane brings fits its slot");
+    Unseen unseen;
     Warp& warp = own_warp();
     unsigned lane = own_number() % LANES, meeting = next_meeting(0);
     In* ins = reinterpret_cast<In*>(warp.in[meeting & 1]);
     Out* outs = reinterpret_cast<Out*>(warp.out[meeting & 1]);
     ins[lane] = in;
-    meet(warp.barrier, meeting, what, [&] { work(ins, outs, lanes_of(warp)); });
+    meet(warp.barrier, what, [&] { work(ins, outs, lanes_of(warp)); });
     return outs[lane];
 }
 
