@@ -138,27 +138,27 @@ pub struct Adapter {
     digest: Option<u64>,
     specs: Vec<ParameterSpec>,
     /// What is added to the product of the weight that begins at a place of the base's layout.
-    deltas: HashMap<usize, Delta>,
+    pub(crate) deltas: HashMap<usize, Delta>,
 }
 
 /// What an adapter adds to one product.
 #[derive(Clone, Debug, PartialEq)]
-struct Delta {
+pub(crate) struct Delta {
     /// Where the `A`s of all parts begin, `[parts * rank, inputs]`.
-    a: usize,
-    inputs: usize,
+    pub(crate) a: usize,
+    pub(crate) inputs: usize,
     /// Columns of the product.
     outputs: usize,
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// The columns of a product that are one target's.
 #[derive(Clone, Debug, PartialEq)]
-struct Part {
-    first: usize,
-    columns: usize,
+pub(crate) struct Part {
+    pub(crate) first: usize,
+    pub(crate) columns: usize,
     /// Where its `B` begins, `[columns, rank]`.
-    b: usize,
+    pub(crate) b: usize,
 }
 
 impl Adapter {

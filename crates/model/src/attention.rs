@@ -7,7 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::TokenTree;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffer, Buffers};
 use crate::instructions::vectorised;
 use crate::numeric::{dot, exp_shifted, max};
 use crate::product::{Matrix, MatrixMut, Store, product_in_place};
@@ -16,8 +16,6 @@ use crate::rotary::{Heads, rotate_heads};
 /// Keys lie in blocks of this many tokens, counted from each root of the tree on, so that what
 /// else a forest holds moves no bit; a tile is at most as many queries against a block.
 const TILE: usize = 64;
-/// What products may read behind the last row of their right side.
-const MARGIN: usize = 16;
 
 /// Queries of one node, and what they may see.
 struct Tile {
@@ -112,14 +110,14 @@ impl Tile {
 pub(crate) struct Inputs<'a> {
     pub(crate) tree: &'a TokenTree,
     pub(crate) heads: Heads<'a>,
-    /// Queries and keys, `[tokens, queries and keys]`, and a margin.
-    rotated: Vec<f32>,
+    /// Queries and keys, `[tokens, queries and keys]`.
+    rotated: Buffer,
     /// Keys as panels.
-    keys: Vec<f32>,
+    keys: Buffer,
     /// Values, as rows for the forward pass, as panels for the backward pass.
-    values: Vec<f32>,
+    values: Buffer,
     /// Keys as rows, for the backward pass.
-    key_rows: Vec<f32>,
+    key_rows: Buffer,
 }
 
 /// For which pass values and keys are laid out.
@@ -137,7 +135,7 @@ impl<'a> Inputs<'a> {
         positions: &[usize],
         projected: &[f32],
         direction: Direction,
-        buffers: &mut Buffers,
+        buffers: &Buffers,
     ) -> Self {
         let width = heads.width;
         let blocks: Vec<Range<usize>> = (tree.roots().into_iter())
@@ -155,10 +153,10 @@ impl<'a> Inputs<'a> {
         let mut inputs = Self {
             tree,
             heads,
-            rotated: buffers.take(tree.len() * heads.rotated() + MARGIN),
+            rotated: buffers.take(tree.len() * heads.rotated()),
             keys: buffers.take(size),
-            values: buffers.take(size + MARGIN),
-            key_rows: buffers.take(blocks.len() * rows_each + MARGIN),
+            values: buffers.take(size),
+            key_rows: buffers.take(blocks.len() * rows_each),
         };
         let lengths = blocks.iter().map(|block| block.len() * heads.rotated());
         let rotated = split(&mut inputs.rotated, lengths);
@@ -186,30 +184,29 @@ impl<'a> Inputs<'a> {
         inputs
     }
 
-    pub(crate) fn give(self, buffers: &mut Buffers) {
-        for buffer in [self.rotated, self.keys, self.values, self.key_rows] {
-            buffers.give(buffer);
-        }
-    }
-
     /// Queries of one head from token `first` on.
     fn queries(&self, head: usize, first: usize, count: usize) -> Matrix<'_> {
         let stride = self.heads.rotated();
         let from = first * stride + head * self.heads.width;
-        Matrix::strided(&self.rotated[from..], count, self.heads.width, stride)
+        Matrix::strided(
+            &self.rotated.with_margin()[from..],
+            count,
+            self.heads.width,
+            stride,
+        )
     }
 
-    fn block<'b>(&self, of: &'b [f32], block: usize, kv: usize) -> &'b [f32] {
-        &of[(block * self.heads.kv_heads + kv) * TILE * self.heads.width..]
+    fn block<'b>(&self, of: &'b Buffer, block: usize, kv: usize) -> &'b [f32] {
+        &of.with_margin()[(block * self.heads.kv_heads + kv) * TILE * self.heads.width..]
     }
 
     /// `[head_dim, TILE]`.
-    fn panel<'b>(&self, of: &'b [f32], block: usize, kv: usize) -> Matrix<'b> {
+    fn panel<'b>(&self, of: &'b Buffer, block: usize, kv: usize) -> Matrix<'b> {
         Matrix::new(self.block(of, block, kv), self.heads.width, TILE)
     }
 
     /// Rows of a part of a block, `[tokens, head_dim]`.
-    fn rows<'b>(&self, of: &'b [f32], part: &Part, kv: usize) -> Matrix<'b> {
+    fn rows<'b>(&self, of: &'b Buffer, part: &Part, kv: usize) -> Matrix<'b> {
         let width = self.heads.width;
         let block = &self.block(of, part.block, kv)[part.from * width..];
         Matrix::new(block, part.to - part.from, width)
@@ -374,23 +371,18 @@ pub(crate) struct Given<'a> {
     pub(crate) log_sum: &'a [f32],
     /// `out · dout` of each head, `[tokens, heads]`.
     pub(crate) delta: &'a [f32],
-    /// Gradient of `out`, `[tokens, heads * head_dim]`, and a margin of [`MARGIN`] numbers.
-    pub(crate) dout: &'a [f32],
-}
-
-/// Numbers behind `tokens` rows of a gradient that [`backward`] reads.
-pub(crate) fn with_margin(numbers: usize) -> usize {
-    numbers + MARGIN
+    /// Gradient of `out`, `[tokens, heads * head_dim]`.
+    pub(crate) dout: &'a Buffer,
 }
 
 /// The gradients of queries, keys and values, by key-value head.
 pub(crate) struct Gradients {
     /// `[kv_heads, tokens, heads / kv_heads, head_dim]`.
-    pub(crate) queries: Vec<f32>,
+    pub(crate) queries: Buffer,
     /// `[kv_heads, tokens, head_dim]`.
-    pub(crate) keys: Vec<f32>,
+    pub(crate) keys: Buffer,
     /// `[kv_heads, tokens, head_dim]`.
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: Buffer,
 }
 
 impl Gradients {
@@ -415,12 +407,6 @@ impl Gradients {
             }
         }
     }
-
-    pub(crate) fn give(self, buffers: &mut Buffers) {
-        for buffer in [self.queries, self.keys, self.values] {
-            buffers.give(buffer);
-        }
-    }
 }
 
 /// One root's tokens under one key-value head: what a thread works on.
@@ -434,7 +420,7 @@ struct Share<'a> {
 }
 
 /// All heads backward.
-pub(crate) fn backward(inputs: &Inputs<'_>, given: Given<'_>, buffers: &mut Buffers) -> Gradients {
+pub(crate) fn backward(inputs: &Inputs<'_>, given: Given<'_>, buffers: &Buffers) -> Gradients {
     let Heads {
         heads,
         kv_heads,
@@ -502,7 +488,7 @@ fn backward_tile(
     let (kv, group) = (share.kv, heads / kv_heads);
     let head = kv * group + member;
     let queries = inputs.queries(head, tile.first, tile.count);
-    let dout = &given.dout[(tile.first * heads + head) * width..];
+    let dout = &given.dout.with_margin()[(tile.first * heads + head) * width..];
     let dout = Matrix::strided(dout, tile.count, width, heads * width);
     let Scratch {
         scores: weights,

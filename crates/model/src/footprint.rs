@@ -107,8 +107,8 @@ mod tests {
         let (tree, _) = TokenTree::from_sequences(&[&tokens]);
         let targets: Vec<usize> = (1..tree.len()).collect();
         for keep in [Keep::All, Keep::Inputs] {
-            let mut buffers = Buffers::default();
-            let mut gradient = vec![0.0; model.trained_len()];
+            let buffers = Buffers::default();
+            let mut gradient = model.gradient().expect("there is room");
             let coefficients = vec![
                 Coefficient {
                     logprob: 1.0,
@@ -117,8 +117,8 @@ mod tests {
                 targets.len()
             ];
             for _ in 0..2 {
-                let pass = model.forward(&tree, &targets, keep, &mut buffers);
-                pass.backward(&coefficients, &mut gradient, &mut buffers);
+                let pass = (model.forward(&tree, &targets, keep, &buffers)).expect("there is room");
+                (pass.backward(&coefficients, &mut gradient)).expect("there is room");
             }
             let found = buffers.numbers() as f64;
             let footprint = Footprint::of_pass(&model.architecture, 600, 599, keep);
@@ -146,7 +146,7 @@ mod tests {
                 ..OptimizerConfig::default()
             };
             let optimizer = Optimizer::new(config, model.trained());
-            let state = optimizer.state();
+            let state = optimizer.state().expect("it is here");
             let found: usize = state.buffers.iter().map(|(_, buffer)| buffer.len()).sum();
             assert_eq!(found, optimizer_numbers(&model.architecture, kind));
         }

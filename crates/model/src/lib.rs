@@ -20,9 +20,14 @@
 mod adapter;
 mod architecture;
 mod attention;
+mod backend;
 mod buffers;
 #[cfg(feature = "cuda")]
+mod card;
+mod cpu;
+#[cfg(feature = "cuda")]
 pub mod cuda;
+mod device;
 mod error;
 mod flops;
 mod folder;
@@ -48,6 +53,7 @@ mod weights;
 pub use adapter::{Adapter, AdapterFolder, LoraConfig, Target};
 pub use architecture::{Architecture, Family, Preset, RopeScaling};
 pub use buffers::Buffers;
+pub use device::{Gradient, Pass};
 pub use error::{DeviceMemory, ModelError};
 pub use flops::{Flops, attended_pairs};
 pub use folder::{load, load_architecture, load_frozen, save};
@@ -56,11 +62,8 @@ pub use generator::{CacheStats, Generator, Sampled};
 pub use instructions::Instructions;
 pub use machine::{measure_bandwidth, measure_gemm};
 pub use model::{Coefficient, Keep, Model};
-pub use optimizer::{
-    Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepStats, gradient_norm,
-};
+pub use optimizer::{Optimizer, OptimizerConfig, OptimizerKind, OptimizerState, StepStats};
 pub use parameters::{LayerOffsets, Layout, ParameterKind, ParameterSpec, Parameters, init};
-pub use pass::Pass;
 pub use profile::{start_profile, take_profile};
 pub use sampling::{Sampling, rng, sample};
 pub use schedule::{Schedule, ScheduleKind};

@@ -2,15 +2,12 @@
 
 use rayon::prelude::*;
 
+use crate::device::{Home, Pass};
 use crate::error::ModelError;
 use crate::weights::Weight;
-use crate::{
-    Adapter, Architecture, Buffers, Layout, Optimizer, ParameterSpec, Pass, StepStats, TokenTree,
-    Weights,
-};
+use crate::{Adapter, Architecture, Buffers, Layout, ParameterSpec, TokenTree, Weights};
 
 /// A decoder-only transformer of the Llama family.
-#[derive(Clone)]
 pub struct Model {
     /// Sizes and variants.
     pub architecture: Architecture,
@@ -21,6 +18,7 @@ pub struct Model {
     /// What logits are divided by before log-probabilities are taken; the rollout's, so that
     /// training scores the distribution that was sampled from.
     pub temperature: f32,
+    pub(crate) home: Home,
 }
 
 /// What a forward pass keeps for a backward pass.
@@ -52,12 +50,14 @@ impl Model {
             weights: weights.into(),
             adapter: None,
             temperature: 1.0,
+            home: Home::Cpu,
         }
     }
 
     /// Puts an adapter on the weights, and refuses one that was trained on others.
     pub fn attach(&mut self, mut adapter: Adapter) -> Result<(), ModelError> {
         adapter.settle(&self.weights)?;
+        self.home.take_on(&adapter.values)?;
         self.adapter = Some(adapter);
         Ok(())
     }
@@ -76,8 +76,7 @@ impl Model {
         self.trained().last().map_or(0, |spec| spec.range().end)
     }
 
-    /// Whether everything that is trained is a finite number.
-    pub fn is_finite(&self) -> bool {
+    pub(crate) fn is_finite_here(&self) -> bool {
         let trained = match &self.adapter {
             Some(adapter) => Some(&adapter.values[..]),
             None => self.weights.masters().map(|masters| &masters.data[..]),
@@ -85,23 +84,15 @@ impl Model {
         trained.is_none_or(|values| values.par_iter().all(|value| value.is_finite()))
     }
 
-    /// Lets the optimiser move what is trained; `rate` is the schedule's factor.
-    pub fn step(&mut self, optimizer: &mut Optimizer, gradient: &[f32], rate: f32) -> StepStats {
-        match &mut self.adapter {
-            Some(adapter) => optimizer.step(&mut adapter.values, gradient, rate),
-            None => (self.weights).change(|masters| optimizer.step(masters, gradient, rate)),
-        }
-    }
-
     /// Log-probability and entropy of each target token, given the tokens before it on its
     /// path. `targets` are indices into the tree, none of a first token.
-    pub fn forward<'m>(
-        &'m self,
-        tree: &'m TokenTree,
+    pub fn forward(
+        &self,
+        tree: &TokenTree,
         targets: &[usize],
         keep: Keep,
-        buffers: &mut Buffers,
-    ) -> Pass<'m> {
+        buffers: &Buffers,
+    ) -> Result<Pass<'_>, ModelError> {
         Pass::forward(self, tree, targets, keep, buffers)
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::device::Moments;
 use crate::error::ModelError;
 use crate::muon::orthogonalise;
 use crate::parameters::ParameterSpec;
@@ -143,11 +144,11 @@ pub struct OptimizerState<'a> {
 
 /// AdamW's share of the buffer, in pieces small enough to spread over threads. Their bounds
 /// depend on the layout only.
-struct Piece {
-    range: Range<usize>,
+pub(crate) struct Piece {
+    pub(crate) range: Range<usize>,
     /// Where its second moments lie: they are kept for AdamW's share alone.
     packed: Range<usize>,
-    decays: bool,
+    pub(crate) decays: bool,
 }
 
 /// A matrix that Muon updates.
@@ -164,18 +165,31 @@ const SECOND: &str = "second-moment";
 /// The rule and its moments.
 pub struct Optimizer {
     config: OptimizerConfig,
-    pieces: Vec<Piece>,
+    pub(crate) pieces: Vec<Piece>,
     matrices: Vec<HiddenMatrix>,
-    /// AdamW's first moment, or Muon's momentum: `[parameters]`.
-    first: Vec<f32>,
-    /// AdamW's second moment: `[AdamW's share]`.
-    second: Vec<f32>,
+    pub(crate) moments: Moments,
+    len: usize,
     step: u64,
 }
 
 impl Optimizer {
     /// An optimiser that has taken no step, of a buffer that `specs` fill one after another.
     pub fn new(config: OptimizerConfig, specs: &[ParameterSpec]) -> Self {
+        Self::with(config, specs, |first, second| {
+            Ok(Moments::Cpu {
+                first: vec![0.0; first],
+                second: vec![0.0; second],
+            })
+        })
+        .expect("memory here is not counted")
+    }
+
+    /// An optimiser whose moments, of so many numbers, are made elsewhere.
+    pub(crate) fn with(
+        config: OptimizerConfig,
+        specs: &[ParameterSpec],
+        moments: impl FnOnce(usize, usize) -> Result<Moments, ModelError>,
+    ) -> Result<Self, ModelError> {
         let by_muon = |spec: &&ParameterSpec| {
             config.kind == OptimizerKind::Muon && spec.kind.is_hidden_matrix()
         };
@@ -186,14 +200,15 @@ impl Optimizer {
             rows: spec.shape[0],
             columns: spec.shape[1],
         };
-        Self {
+        let len = specs.last().map_or(0, |spec| spec.range().end);
+        Ok(Self {
             config,
             matrices: muon.into_iter().map(matrix).collect(),
-            first: vec![0.0; specs.last().map_or(0, |spec| spec.range().end)],
-            second: vec![0.0; pieces.last().map_or(0, |piece| piece.packed.end)],
+            moments: moments(len, pieces.last().map_or(0, |piece| piece.packed.end))?,
+            len,
             pieces,
             step: 0,
-        }
+        })
     }
 
     /// Steps taken so far.
@@ -204,37 +219,38 @@ impl Optimizer {
     /// Moves `parameters` against `gradient`, both in the order of the specs. `rate` is the
     /// schedule's factor on every learning rate.
     pub fn step(&mut self, parameters: &mut [f32], gradient: &[f32], rate: f32) -> StepStats {
-        let len = self.first.len();
         assert!(
-            parameters.len() == len && gradient.len() == len,
+            parameters.len() == self.len && gradient.len() == self.len,
             "parameters and gradient follow the specs"
         );
         let mut watch = Stopwatch::start();
-        let grad_norm = gradient_norm(gradient);
-        let grad_scale = self.clip(grad_norm);
-        let applied = grad_norm.is_finite();
-        if applied {
-            self.step += 1;
-            self.adamw(parameters, gradient, grad_scale, rate);
-            self.muon(parameters, gradient, grad_scale, rate);
+        let stats = self.begin(gradient_norm(gradient));
+        if stats.applied {
+            self.adamw(parameters, gradient, stats.grad_scale, rate);
+            self.muon(parameters, gradient, stats.grad_scale, rate);
         }
         watch.lap_on_all(Phase::Optimizer);
+        stats
+    }
+
+    /// Counts a step along a gradient of this norm, unless it is not to be made.
+    pub(crate) fn begin(&mut self, grad_norm: f64) -> StepStats {
+        let applied = grad_norm.is_finite();
+        self.step += u64::from(applied);
         StepStats {
             grad_norm: grad_norm as f32,
-            grad_scale,
+            grad_scale: self.clip(grad_norm),
             applied,
         }
     }
 
-    /// The state to keep, borrowed.
-    pub fn state(&self) -> OptimizerState<'_> {
-        OptimizerState {
+    /// The state to keep; borrowed where it is here.
+    pub fn state(&self) -> Result<OptimizerState<'_>, ModelError> {
+        let (first, second) = self.moments.numbers()?;
+        Ok(OptimizerState {
             step: self.step,
-            buffers: vec![
-                (FIRST.into(), Cow::Borrowed(&self.first)),
-                (SECOND.into(), Cow::Borrowed(&self.second)),
-            ],
-        }
+            buffers: vec![(FIRST.into(), first), (SECOND.into(), second)],
+        })
     }
 
     /// Puts a kept state back.
@@ -253,9 +269,13 @@ impl Optimizer {
                 }),
             }
         };
-        let first = take(FIRST, self.first.len())?;
-        let second = take(SECOND, self.second.len())?;
-        (self.first, self.second, self.step) = (first, second, state.step);
+        let first = take(FIRST, self.len)?;
+        let second = take(
+            SECOND,
+            self.pieces.last().map_or(0, |piece| piece.packed.end),
+        )?;
+        self.moments.replace(first, second)?;
+        self.step = state.step;
         Ok(())
     }
 
@@ -268,11 +288,12 @@ impl Optimizer {
         }
     }
 
-    fn adamw(&mut self, parameters: &mut [f32], gradient: &[f32], grad_scale: f32, rate: f32) {
+    /// The numbers of the step that was begun.
+    pub(crate) fn rule(&self, grad_scale: f32, rate: f32) -> Adamw {
         let [beta1, beta2] = self.config.betas;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(self.step as f64);
         let learning_rate = self.config.learning_rate * rate;
-        let rule = Adamw {
+        Adamw {
             beta1,
             beta2,
             eps: self.config.eps,
@@ -280,12 +301,17 @@ impl Optimizer {
             step_size: (f64::from(learning_rate) / correction(beta1)) as f32,
             second_scale: (1.0 / correction(beta2).sqrt()) as f32,
             shrink: 1.0 - learning_rate * self.config.weight_decay,
-        };
+        }
+    }
+
+    fn adamw(&mut self, parameters: &mut [f32], gradient: &[f32], grad_scale: f32, rate: f32) {
+        let rule = self.rule(grad_scale, rate);
+        let (first, second) = self.moments.cpu();
         let ranges = || self.pieces.iter().map(|piece| piece.range.clone());
         let packed = self.pieces.iter().map(|piece| piece.packed.clone());
         let parameters = split(parameters, ranges());
-        let first = split(&mut self.first, ranges());
-        let second = split(&mut self.second, packed);
+        let first = split(first, ranges());
+        let second = split(second, packed);
         (self.pieces.par_iter(), parameters, first, second)
             .into_par_iter()
             .for_each(|(piece, parameters, first, second)| {
@@ -299,8 +325,9 @@ impl Optimizer {
     fn muon(&mut self, parameters: &mut [f32], gradient: &[f32], grad_scale: f32, rate: f32) {
         let config = &self.config;
         let learning_rate = config.muon_learning_rate * rate;
+        let (momenta, _) = self.moments.cpu();
         for matrix in &self.matrices {
-            let momentum = &mut self.first[matrix.range.clone()];
+            let momentum = &mut momenta[matrix.range.clone()];
             let gradient = &gradient[matrix.range.clone()];
             let mut update = Vec::with_capacity(gradient.len());
             for (momentum, &gradient) in momentum.iter_mut().zip(gradient) {
@@ -369,17 +396,17 @@ impl OptimizerState<'_> {
 }
 
 /// The numbers of one AdamW step.
-struct Adamw {
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
-    grad_scale: f32,
+pub(crate) struct Adamw {
+    pub(crate) beta1: f32,
+    pub(crate) beta2: f32,
+    pub(crate) eps: f32,
+    pub(crate) grad_scale: f32,
     /// The learning rate over the first moment's bias correction.
-    step_size: f32,
+    pub(crate) step_size: f32,
     /// What the second moment's root is multiplied by, for its bias.
-    second_scale: f32,
+    pub(crate) second_scale: f32,
     /// What a decaying weight keeps.
-    shrink: f32,
+    pub(crate) shrink: f32,
 }
 
 impl Adamw {
@@ -439,7 +466,7 @@ fn split(mut rest: &mut [f32], ranges: impl Iterator<Item = Range<usize>>) -> Ve
 }
 
 /// The Euclidean norm, in f64, summed in the same order whatever the threads.
-pub fn gradient_norm(gradient: &[f32]) -> f64 {
+pub(crate) fn gradient_norm(gradient: &[f32]) -> f64 {
     let sums: Vec<f64> = gradient.par_chunks(PIECE).map(sum_of_squares).collect();
     sums.iter().sum::<f64>().sqrt()
 }

@@ -1,226 +1,126 @@
 //! One pass of the decoder over a token tree: forward to log-probabilities, backward from one
-//! coefficient for each of them. Written out by hand; there is no tape.
-//!
-//! Work is spread over all threads by blocks of rows. A row's numbers do not depend on its block,
-//! and sums over rows are taken part by part in the order of the rows: the outcome is the same to
-//! the last bit on however many threads.
+//! coefficient for each of them. Written out by hand, over the operations of whichever backend
+//! computes; there is no tape.
 
 mod head;
 mod layer;
 
 pub(crate) use self::head::{CHUNK, chunk_rows};
-use crate::buffers::Buffers;
-use crate::numeric::add;
+use crate::backend::{Backend, Done};
 use crate::parameters::LayerOffsets;
-use crate::profile::{Phase, Stopwatch};
-use crate::rotary::{Heads, Rotary};
-use crate::{Coefficient, Keep, Model, TokenTree};
+use crate::{Coefficient, Keep, TokenTree};
 
-/// Sums over rows are made of parts of this many rows, whatever the threads.
-const PARTIAL: usize = 64;
-
-/// What a layer's forward leaves for its backward. `[tokens, …]` each.
-struct Layer {
-    x: Vec<f32>,
-    /// Empty where only the input was kept; the backward pass then makes it again.
-    rest: Option<Rest>,
+/// What a layer's forward leaves for its backward.
+struct Layer<B: Backend> {
+    /// `[tokens, hidden]`.
+    x: B::Exact,
+    /// Nothing where only the input was kept; the backward pass then makes it again.
+    rest: Option<Rest<B>>,
 }
 
-/// What lies between a layer's input and output; layer.rs draws where.
-struct Rest {
-    projected: Vec<f32>,
-    attended: Vec<f32>,
+/// What lies between a layer's input and output; layer.rs draws where. `[tokens, …]` each.
+struct Rest<B: Backend> {
+    projected: B::Narrow,
+    attended: B::Narrow,
     /// `[tokens, heads]`.
-    log_sum: Vec<f32>,
-    mid: Vec<f32>,
-    gate_up: Vec<f32>,
+    log_sum: B::Exact,
+    mid: B::Exact,
+    gate_up: B::Narrow,
 }
 
-impl Rest {
-    fn give(self, buffers: &mut Buffers) {
-        buffers.give(self.projected);
-        buffers.give(self.attended);
-        buffers.give(self.log_sum);
-        buffers.give(self.mid);
-        buffers.give(self.gate_up);
-    }
+/// A row of the last layer's output, and the token that it predicts.
+#[derive(Clone, Copy)]
+struct Prediction {
+    row: usize,
+    token: u32,
 }
 
 /// The forward pass over one tree, with what its backward needs.
-pub struct Pass<'m> {
-    model: &'m Model,
-    tree: &'m TokenTree,
-    positions: Vec<usize>,
-    rotary: Rotary,
-    layers: Vec<Layer>,
+pub(crate) struct Forward<B: Backend> {
+    forest: B::Forest,
+    layers: Vec<Layer<B>>,
     /// Output of the last layer, `[tokens, hidden]`.
-    last: Vec<f32>,
-    /// Row of `last` that predicts each target, and the target's token id.
-    predictions: Vec<(usize, u32)>,
+    last: B::Exact,
+    tokens: usize,
+    predictions: Vec<Prediction>,
     /// `[targets, vocab]`, kept where that is little.
-    logits: Option<Vec<f32>>,
+    logits: Option<B::Exact>,
     /// Log-probability of each target token, natural log, at the model's temperature.
-    pub logprobs: Vec<f32>,
+    pub(crate) logprobs: Vec<f32>,
     /// Entropy of the distribution that each target was predicted with, in nats.
-    pub entropies: Vec<f32>,
+    pub(crate) entropies: Vec<f32>,
 }
 
-impl<'m> Pass<'m> {
-    pub(crate) fn forward(
-        model: &'m Model,
-        tree: &'m TokenTree,
+impl<B: Backend> Forward<B> {
+    pub(crate) fn new(
+        backend: &mut B,
+        tree: &TokenTree,
         targets: &[usize],
         keep: Keep,
-        buffers: &mut Buffers,
-    ) -> Self {
-        let positions: Vec<usize> = (0..tree.len()).map(|at| tree.position(at)).collect();
-        let length = positions.iter().max().map_or(0, |last| last + 1);
-        let predictions = targets
-            .iter()
-            .map(|&target| {
-                let at = tree
-                    .predecessor(target)
-                    .expect("a target has a token before it");
-                (at, tree.tokens()[target])
-            })
-            .collect();
-        let hidden = model.architecture.hidden_size;
+    ) -> Done<Self> {
+        let predictions = targets.iter().map(|&target| Prediction {
+            row: (tree.predecessor(target)).expect("a target has a token before it"),
+            token: tree.tokens()[target],
+        });
+        let forest = backend.forest(tree)?;
+        let last = backend.embed(&forest)?;
         let mut pass = Self {
-            model,
-            tree,
-            positions,
-            rotary: Rotary::new(&model.architecture, length),
+            forest,
             layers: Vec::new(),
-            last: buffers.take(tree.len() * hidden),
-            predictions,
+            last,
+            tokens: tree.len(),
+            predictions: predictions.collect(),
             logits: None,
-            logprobs: vec![0.0; targets.len()],
-            entropies: vec![0.0; targets.len()],
+            logprobs: Vec::new(),
+            entropies: Vec::new(),
         };
-        let mut watch = Stopwatch::start();
-        for (row, &token) in pass.last.chunks_exact_mut(hidden).zip(tree.tokens()) {
-            model.embedding_row(token, row);
-        }
-        watch.lap(Phase::Embedding);
-        for layer in 0..model.architecture.layers {
-            let x = std::mem::take(&mut pass.last);
-            let (rest, out) = pass.layer_forward(layer, &x, buffers);
-            pass.last = out;
+        for layer in 0..backend.model().architecture.layers {
+            let (rest, out) = pass.layer_forward(backend, layer, &pass.last)?;
+            let x = std::mem::replace(&mut pass.last, out);
             match keep {
                 Keep::All => pass.layers.push(Layer {
                     x,
                     rest: Some(rest),
                 }),
-                Keep::Inputs => {
-                    rest.give(buffers);
-                    pass.layers.push(Layer { x, rest: None });
-                }
-                Keep::Nothing => {
-                    rest.give(buffers);
-                    buffers.give(x);
-                }
+                Keep::Inputs => pass.layers.push(Layer { x, rest: None }),
+                Keep::Nothing => {}
             }
         }
-        pass.head_forward(keep, buffers);
-        pass
+        pass.head_forward(backend, keep)?;
+        Ok(pass)
     }
 
     /// Adds the gradient of `sum_i c_i.logprob * logprob_i + c_i.entropy * entropy_i` to
     /// `gradient`, laid out as what is trained. One coefficient for each target.
-    pub fn backward(
+    pub(crate) fn backward(
         mut self,
+        backend: &mut B,
         coefficients: &[Coefficient],
-        gradient: &mut [f32],
-        buffers: &mut Buffers,
-    ) {
+        gradient: &mut B::Gradient,
+    ) -> Done {
         assert_eq!(
             coefficients.len(),
             self.predictions.len(),
             "every target has one coefficient"
         );
         assert!(
-            self.layers.len() == self.model.architecture.layers,
+            self.layers.len() == backend.model().architecture.layers,
             "a pass that kept nothing has no backward"
         );
-        assert_eq!(
-            gradient.len(),
-            self.model.trained_len(),
-            "a gradient is laid out as what is trained"
-        );
-        let mut dx = self.head_backward(coefficients, gradient, buffers);
+        let mut dx = self.head_backward(backend, coefficients, gradient)?;
         for layer in (0..self.layers.len()).rev() {
             let Layer { x, rest } = self.layers.pop().expect("as many layers as were kept");
-            let rest = rest.unwrap_or_else(|| {
-                let (rest, out) = self.layer_forward(layer, &x, buffers);
-                buffers.give(out);
-                rest
-            });
-            dx = self.layer_backward(layer, &x, rest, dx, gradient, buffers);
-            buffers.give(x);
+            let rest = match rest {
+                Some(rest) => rest,
+                None => self.layer_forward(backend, layer, &x)?.0,
+            };
+            dx = self.layer_backward(backend, layer, &x, rest, dx, gradient)?;
         }
-        let mut watch = Stopwatch::start();
-        if self.model.adapter.is_none() {
-            let hidden = self.model.architecture.hidden_size;
-            let at = self.model.layout().embed;
-            for (row, &token) in dx.chunks_exact(hidden).zip(self.tree.tokens()) {
-                let into = &mut gradient[at + token as usize * hidden..][..hidden];
-                add(into, row);
-            }
-        }
-        watch.lap(Phase::EmbeddingBackward);
-        buffers.give(dx);
-        self.finish(buffers);
-    }
-
-    /// Ends a pass without a backward, handing its buffers back.
-    pub fn finish(self, buffers: &mut Buffers) {
-        buffers.give(self.last);
-        if let Some(logits) = self.logits {
-            buffers.give(logits);
-        }
-        for Layer { x, rest } in self.layers {
-            buffers.give(x);
-            if let Some(rest) = rest {
-                rest.give(buffers);
-            }
-        }
-    }
-
-    /// Adds what every part of the rows gave to the gradient of the vector at `vector`, in the
-    /// order of the parts; nothing where the weights stand still. `partials` is `[parts, len]`.
-    fn add_gradient(&self, vector: usize, partials: &[f32], len: usize, gradient: &mut [f32]) {
-        if self.model.adapter.is_none() {
-            let into = &mut gradient[vector..vector + len];
-            for partial in partials.chunks_exact(len) {
-                add(into, partial);
-            }
-        }
-    }
-
-    fn offsets(&self, layer: usize) -> &'m LayerOffsets {
-        &self.model.layout().layers[layer]
-    }
-
-    fn heads(&self, layer: usize) -> Heads<'_> {
-        let a = &self.model.architecture;
-        let norms = self.offsets(layer).qk_norm;
-        Heads {
-            rotary: &self.rotary,
-            heads: a.heads,
-            kv_heads: a.kv_heads,
-            width: a.head_dim,
-            eps: a.rms_norm_eps,
-            norms: norms.map(|(q, k)| {
-                let of = |offset| self.model.vector(offset, a.head_dim);
-                (of(q), of(k))
-            }),
-        }
+        backend.embed_backward(&self.forest, &dx, gradient)
     }
 }
 
-/// Rows that a thread takes through the row-wise part of a layer at a time: enough that packing
-/// a weight costs little, few enough that every thread has some. A multiple of [`PARTIAL`].
-fn block(rows: usize) -> usize {
-    let each = rows.div_ceil(rayon::current_num_threads());
-    each.next_multiple_of(PARTIAL).min(512)
+/// Where the parameters of a layer begin.
+fn offsets<B: Backend>(backend: &B, layer: usize) -> LayerOffsets {
+    backend.model().layout().layers[layer]
 }

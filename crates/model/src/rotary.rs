@@ -8,8 +8,8 @@ use crate::numeric::dot;
 /// cos and sin of every angle: `[positions, head_dim / 2]` each.
 pub(crate) struct Rotary {
     half: usize,
-    cos: Vec<f32>,
-    sin: Vec<f32>,
+    pub(crate) cos: Vec<f32>,
+    pub(crate) sin: Vec<f32>,
 }
 
 impl Rotary {

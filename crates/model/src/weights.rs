@@ -36,7 +36,7 @@ pub enum Weights {
 pub struct Rounded {
     layout: Arc<Layout>,
     /// `[layout.len]`.
-    data: Vec<bf16>,
+    pub(crate) data: Vec<bf16>,
     /// The rounded gains and biases once more as f32, which costs nothing and is how they are
     /// read.
     vectors: Vec<f32>,

@@ -56,7 +56,8 @@ fn distance(model: &Model, name: &str) -> f64 {
         let fans: Vec<&[u32]> = fans.iter().map(Vec::as_slice).collect();
         let (tree, paths) = TokenTree::from_sequences(&fans);
         let leaves: Vec<usize> = paths.iter().map(|path| path[path.len() - 1]).collect();
-        let pass = model.forward(&tree, &leaves, Keep::Nothing, &mut Buffers::default());
+        let pass = (model.forward(&tree, &leaves, Keep::Nothing, &Buffers::default()))
+            .expect("there is room");
         for (row, logprobs) in logits.chunks(vocab).zip(pass.logprobs.chunks(vocab)) {
             let log_sum = row.iter().map(|logit| logit.exp()).sum::<f64>().ln();
             for (logit, &logprob) in row.iter().zip(logprobs) {

@@ -86,10 +86,10 @@ fn check(folder: &Path) {
     let weights = golden.floats("target_weights");
     // The first token of a row is never a target.
     let total: f32 = (weights.chunks(length).flat_map(|row| &row[1..])).sum();
-    let mut buffers = Buffers::default();
+    let buffers = Buffers::default();
 
     let mut loss = 0.0;
-    let mut gradient = vec![0.0; model.trained_len()];
+    let mut gradient = model.gradient().expect("there is room");
     for row in 0..rows {
         let ids = &ids[row * length..(row + 1) * length];
         // Every possible next token after every token: the whole matrix of logits.
@@ -99,7 +99,7 @@ fn check(folder: &Path) {
         let fans: Vec<&[u32]> = fans.iter().map(Vec::as_slice).collect();
         let (fan, paths) = TokenTree::from_sequences(&fans);
         let leaves: Vec<usize> = paths.iter().map(|path| path[path.len() - 1]).collect();
-        let pass = model.forward(&fan, &leaves, Keep::Nothing, &mut buffers);
+        let pass = (model.forward(&fan, &leaves, Keep::Nothing, &buffers)).expect("there is room");
         for at in 0..length {
             let expected = log_softmax(&logits, vocab, row * length + at);
             for (v, expected) in expected.iter().enumerate() {
@@ -113,7 +113,7 @@ fn check(folder: &Path) {
 
         let (tree, paths) = TokenTree::from_sequences(&[ids]);
         let targets = &paths[0][1..];
-        let pass = model.forward(&tree, targets, Keep::All, &mut buffers);
+        let pass = (model.forward(&tree, targets, Keep::All, &buffers)).expect("there is room");
         let mut coefficients = Vec::new();
         for at in 1..length {
             let expected = token_logprobs[row * (length - 1) + at - 1];
@@ -129,7 +129,7 @@ fn check(folder: &Path) {
                 entropy: 0.0,
             });
         }
-        pass.backward(&coefficients, &mut gradient, &mut buffers);
+        (pass.backward(&coefficients, &mut gradient)).expect("there is room");
     }
     let expected = golden.floats("loss")[0];
     assert!(
@@ -137,6 +137,7 @@ fn check(folder: &Path) {
         "{name}: loss {loss}, expected {expected}"
     );
 
+    let gradient = gradient.numbers().expect("they are here");
     for spec in model.trained() {
         let expected = golden.floats(&format!("grad.{}", spec.name));
         let got = &gradient[spec.range()];
@@ -184,14 +185,15 @@ fn rounded_distances(folder: &Path) -> (f32, f32) {
     let weights = golden.floats("target_weights");
     let total: f32 = (weights.chunks(length).flat_map(|row| &row[1..])).sum();
     let token_logprobs = golden.floats("token_logprobs");
-    let mut buffers = Buffers::default();
-    let mut gradient = vec![0.0; model.trained_len()];
+    let buffers = Buffers::default();
+    let mut gradient = model.gradient().expect("there is room");
     let (mut of_logprobs, mut of_gradients) = (0.0_f32, 0.0_f32);
     let rows =
         (ids.chunks(length).zip(weights.chunks(length))).zip(token_logprobs.chunks(length - 1));
     for ((ids, weights), expected) in rows {
         let (tree, paths) = TokenTree::from_sequences(&[ids]);
-        let pass = model.forward(&tree, &paths[0][1..], Keep::All, &mut buffers);
+        let pass =
+            (model.forward(&tree, &paths[0][1..], Keep::All, &buffers)).expect("there is room");
         for (got, expected) in pass.logprobs.iter().zip(expected) {
             of_logprobs = of_logprobs.max((got - expected).abs());
         }
@@ -200,12 +202,13 @@ fn rounded_distances(folder: &Path) -> (f32, f32) {
             entropy: 0.0,
         });
         let coefficients: Vec<_> = coefficients.collect();
-        pass.backward(&coefficients, &mut gradient, &mut buffers);
+        (pass.backward(&coefficients, &mut gradient)).expect("there is room");
     }
+    let numbers = gradient.numbers().expect("they are here");
     for spec in model.trained() {
         let expected = golden.floats(&format!("grad.{}", spec.name));
         let scale = expected.iter().fold(0.0_f32, |a, b| a.max(b.abs()));
-        for (got, expected) in gradient[spec.range()].iter().zip(&expected) {
+        for (got, expected) in numbers[spec.range()].iter().zip(&expected) {
             of_gradients = of_gradients.max((got - expected).abs() / scale);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::{AdapterFolder, Model, Optimizer, OptimizerState, Precision, Weights};
+use model::{AdapterFolder, Model, Optimizer, OptimizerState, Precision};
 use serde::{Deserialize, Serialize};
 use store::{Disk, Manifest, Operation};
 
@@ -182,8 +182,7 @@ impl Checkpoint {
             (Some(_), false) => Err(other("whole weights", "an adapter")),
             (None, false) => {
                 let (_, masters) = model::load(&self.path)?;
-                model.weights = Weights::trained(masters, model.weights.precision());
-                Ok(())
+                Ok(model.restore(masters)?)
             }
             (Some(own), true) => {
                 let folder = AdapterFolder::open(&self.path)?;
@@ -215,18 +214,18 @@ fn fill(
     optimizer: &Optimizer,
     companions: &[(String, String)],
 ) -> Result<(), TrainError> {
-    match (&model.adapter, model.weights.masters()) {
+    match (model.current_adapter()?, model.masters()?) {
         (Some(adapter), _) => adapter.save(folder)?,
         (None, Some(masters)) => model::save(
             folder,
             &model.architecture,
-            masters,
+            &masters,
             Precision::F32,
             SHARD_BYTES,
         )?,
         (None, None) => panic!("what is trained has f32 masters"),
     }
-    optimizer.state().save(&folder.join(OPTIMIZER))?;
+    optimizer.state()?.save(&folder.join(OPTIMIZER))?;
     let write = |name: &str, text: &str| {
         let file = folder.join(name);
         perform(disk, Operation::Write(&file, text.as_bytes()), &file)

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use episode::NotFinite;
 use model::{
-    Buffers, Coefficient, Keep, Model, Optimizer, OptimizerConfig, TokenTree, gradient_norm,
+    Buffers, Coefficient, Gradient, Keep, Model, ModelError, Optimizer, OptimizerConfig, TokenTree,
 };
 use objective::{
     Context, Correction, Imitation, PolicyLoss, Push, RatioOld, Stream, Target, TokenWeight,
@@ -28,7 +28,7 @@ pub struct Learner {
     pub activity: Activity,
     keep: Keep,
     buffers: Buffers,
-    gradient: Vec<f32>,
+    gradient: Gradient,
 }
 
 /// Log-probabilities that an update is held against, `[samples][targets]`.
@@ -228,14 +228,14 @@ impl Tally {
 
 impl Learner {
     /// A learner of what is trained of `model`.
-    pub fn new(model: &Model, optimizer: OptimizerConfig, keep: Keep) -> Self {
-        Self {
-            optimizer: Optimizer::new(optimizer, model.trained()),
+    pub fn new(model: &Model, optimizer: OptimizerConfig, keep: Keep) -> Result<Self, ModelError> {
+        Ok(Self {
+            optimizer: model.optimizer(optimizer)?,
             activity: Activity::default(),
             keep,
             buffers: Buffers::default(),
-            gradient: vec![0.0; model.trained_len()],
-        }
+            gradient: model.gradient()?,
+        })
     }
 
     /// Scores, evaluates the objective, differentiates and steps.
@@ -245,15 +245,15 @@ impl Learner {
         batch: &Batch,
         fixed: Fixed<'_>,
         rate: f32,
-    ) -> Update {
-        let tallies = self.gradient(model, batch, fixed);
+    ) -> Result<Update, ModelError> {
+        let tallies = self.gradient(model, batch, fixed)?;
         let losses = losses_not_finite(batch, &tallies);
         let (grad_norm, applied) = match losses.is_empty() {
             true => {
-                let stats = model.step(&mut self.optimizer, &self.gradient, rate);
+                let stats = model.step(&mut self.optimizer, &self.gradient, rate)?;
                 (f64::from(stats.grad_norm), stats.applied)
             }
-            false => (gradient_norm(&self.gradient), false),
+            false => (model.gradient_norm(&self.gradient)?, false),
         };
         let refusal = (!applied).then(|| Refusal {
             what: match losses.is_empty() {
@@ -264,31 +264,35 @@ impl Learner {
             grad_norm,
             losses,
         });
-        summary(batch, tallies, grad_norm, refusal)
+        Ok(summary(batch, tallies, grad_norm, refusal))
     }
 
     /// Log-probabilities of every sample's targets under the weights as they are.
-    pub fn score(&mut self, model: &Model, batch: &Batch) -> Vec<Vec<f32>> {
+    pub fn score(&mut self, model: &Model, batch: &Batch) -> Result<Vec<Vec<f32>>, ModelError> {
         let mut all = Vec::with_capacity(batch.samples.len());
         for range in forests(&batch.samples) {
             let forest = Forest::new(&batch.samples[range]);
             let (tree, targets) = (&forest.tree, &forest.targets);
-            let pass = model.forward(tree, targets, Keep::Nothing, &mut self.buffers);
+            let pass = model.forward(tree, targets, Keep::Nothing, &self.buffers)?;
             all.extend((forest.places.iter()).map(|place| pass.logprobs[place.clone()].to_vec()));
-            pass.finish(&mut self.buffers);
         }
-        all
+        Ok(all)
     }
 
     /// Leaves the batch's gradient in `self.gradient`.
-    fn gradient(&mut self, model: &Model, batch: &Batch, fixed: Fixed<'_>) -> Vec<Tally> {
-        self.gradient.fill(0.0);
+    fn gradient(
+        &mut self,
+        model: &Model,
+        batch: &Batch,
+        fixed: Fixed<'_>,
+    ) -> Result<Vec<Tally>, ModelError> {
+        self.gradient.clear()?;
         let mut tallies = Vec::with_capacity(batch.samples.len());
         for range in forests(&batch.samples) {
             let samples = &batch.samples[range.clone()];
             let forest = Forest::new(samples);
             let (tree, targets) = (&forest.tree, &forest.targets);
-            let pass = model.forward(tree, targets, self.keep, &mut self.buffers);
+            let pass = model.forward(tree, targets, self.keep, &self.buffers)?;
             let mut coefficients = Vec::with_capacity(targets.len());
             for ((i, sample), place) in range.zip(samples).zip(&forest.places) {
                 let scored = Scored {
@@ -305,10 +309,10 @@ impl Learner {
                     .extend(pairs.map(|(logprob, entropy)| Coefficient { logprob, entropy }));
                 tallies.push(tally);
             }
-            pass.backward(&coefficients, &mut self.gradient, &mut self.buffers);
+            pass.backward(&coefficients, &mut self.gradient)?;
             self.activity.advance();
         }
-        tallies
+        Ok(tallies)
     }
 }
 

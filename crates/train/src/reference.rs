@@ -1,6 +1,6 @@
 //! The policy that training is pulled towards, which never moves.
 
-use model::{Adapter, Model};
+use model::{Adapter, Model, ModelError};
 
 use crate::batch::Batch;
 use crate::learner::Learner;
@@ -15,11 +15,11 @@ pub(crate) enum Reference {
 
 impl Reference {
     /// The policy as a run begins.
-    pub(crate) fn of_start(model: &Model) -> Self {
-        match &model.adapter {
-            Some(adapter) => Self::Adapter(Box::new(adapter.clone())),
-            None => Self::Whole(Box::new(model.clone())),
-        }
+    pub(crate) fn of_start(model: &Model) -> Result<Self, ModelError> {
+        Ok(match model.current_adapter()? {
+            Some(adapter) => Self::Adapter(Box::new(adapter.into_owned())),
+            None => Self::Whole(Box::new(model.copy()?)),
+        })
     }
 
     /// Its log-probabilities of every sample's targets.
@@ -28,15 +28,13 @@ impl Reference {
         learner: &mut Learner,
         model: &mut Model,
         batch: &Batch,
-    ) -> Vec<Vec<f32>> {
+    ) -> Result<Vec<Vec<f32>>, ModelError> {
         match self {
             Self::Whole(reference) => learner.score(reference, batch),
             Self::Adapter(start) => {
-                let own = model.adapter.as_mut().expect("an adapter is trained");
-                std::mem::swap(own, start);
+                model.swap_adapter(start)?;
                 let scores = learner.score(model, batch);
-                let own = model.adapter.as_mut().expect("an adapter is trained");
-                std::mem::swap(own, start);
+                model.swap_adapter(start)?;
                 scores
             }
         }

@@ -88,9 +88,9 @@ impl Trainer {
                 reference.temperature = model.temperature;
                 Reference::Whole(Box::new(reference))
             }
-            None => Reference::of_start(&model),
+            None => Reference::of_start(&model)?,
         });
-        let mut learner = Learner::new(&model, settings.optimizer, keep);
+        let mut learner = Learner::new(&model, settings.optimizer, keep)?;
         learner.activity = activity.clone();
         Ok(Self {
             learner,
@@ -193,12 +193,14 @@ impl Trainer {
             .map(|part| Batch::build(&self.chat, part, &self.settings.trace, recipe))
             .collect::<Result<_, _>>()?;
         let (learner, model) = (&mut self.learner, &mut self.model);
-        let reference: Option<Vec<_>> = (self.reference.as_mut())
+        let reference: Option<Vec<Vec<Vec<f32>>>> = (self.reference.as_mut())
             .filter(|_| recipe.rollouts.is_some_and(|push| push.kl > 0.0))
-            .map(|it| (batches.iter().map(|batch| it.score(learner, model, batch))).collect());
+            .map(|it| (batches.iter().map(|batch| it.score(learner, model, batch))).collect())
+            .transpose()?;
         let is_repeated = batches.len() > 1 || train.inner_epochs > 1;
-        let old: Option<Vec<_>> = is_repeated
-            .then(|| (batches.iter().map(|batch| learner.score(model, batch))).collect());
+        let old: Option<Vec<Vec<Vec<f32>>>> = is_repeated
+            .then(|| (batches.iter().map(|batch| learner.score(model, batch))).collect())
+            .transpose()?;
         let rate = self.settings.schedule.at(self.step, train.steps);
         let forests: usize = batches.iter().map(|it| forests(&it.samples).len()).sum();
         self.activity.expect(forests * train.inner_epochs.max(1));
@@ -210,7 +212,8 @@ impl Trainer {
                     old: old.as_ref().map(|old| &old[i][..]),
                     reference: reference.as_ref().map(|reference| &reference[i][..]),
                 };
-                let update = learner.update(model, batch, fixed, rate).of_step(i * size);
+                let update = learner.update(model, batch, fixed, rate)?;
+                let update = update.of_step(i * size);
                 epoch.absorb(&update);
                 if number == 0 {
                     sum.rescored.extend(update.rescored);
@@ -275,7 +278,7 @@ impl Trainer {
     /// no numbers would push out those to go back to, and are refused.
     pub fn checkpoint(&self, evaluated: bool) -> Result<PathBuf, TrainError> {
         self.activity.enter(Phase::Checkpoint, self.step);
-        if !self.model.is_finite() {
+        if !self.model.is_finite()? {
             return Err(TrainError::NotFinite { step: self.step });
         }
         let state = State {

@@ -142,7 +142,10 @@ fn the_same_steps_give_the_same_bits_and_a_restored_optimiser_goes_on_as_if_neve
                 if interrupted && step == 2 {
                     let folder = tempfile::tempdir().expect("a temporary folder");
                     let file = folder.path().join("optimizer.safetensors");
-                    optimizer.state().save(&file).expect("the state is written");
+                    (optimizer.state())
+                        .expect("it is here")
+                        .save(&file)
+                        .expect("the state is written");
                     optimizer = Optimizer::new(config, parameters.layout.specs());
                     let state = OptimizerState::load(&file).expect("the state is read");
                     optimizer.restore(state).expect("the state fits");
@@ -171,7 +174,10 @@ fn a_state_of_another_optimiser_is_refused() {
     let parameters = model();
     let muon = Optimizer::new(muon(), parameters.layout.specs());
     let mut adamw = Optimizer::new(OptimizerConfig::default(), parameters.layout.specs());
-    let message = adamw.restore(muon.state()).unwrap_err().to_string();
+    let message = adamw
+        .restore(muon.state().expect("it is here"))
+        .unwrap_err()
+        .to_string();
     assert!(
         message.contains("`second-moment` has ") && message.contains("hint: resume with"),
         "{message}"

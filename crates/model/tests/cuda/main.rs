@@ -5,5 +5,6 @@ mod emulated;
 
 mod compiled;
 mod device;
+mod pass;
 mod products;
 mod refused;

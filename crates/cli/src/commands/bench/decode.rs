@@ -38,7 +38,10 @@ pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
     };
     let clock = subject.clock.clone();
     let mut first = Vec::new();
-    let times = subject.repeat(|model| first.push(work.sample(model, &*clock)));
+    let times = subject.repeat(|model| {
+        first.push(work.sample(model, &*clock));
+        Ok(())
+    })?;
     // The first time does not count.
     first.remove(0);
     let later = median(&times.seconds) - median(&first);

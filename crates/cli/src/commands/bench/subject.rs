@@ -7,7 +7,8 @@ use std::ops::Add;
 use anyhow::Result;
 use episode::Seed;
 use model::{
-    Adapter, Architecture, Flops, Keep, LoraConfig, Model, OptimizerKind, TokenTree, Weights,
+    Adapter, Architecture, Flops, Keep, LoraConfig, Model, ModelError, OptimizerKind, TokenTree,
+    Weights,
 };
 use objective::{Recipe, Target, TraceToken};
 use train::{Batch, Held, Imitated, Learner, Load, Plan, Rollouts, Sample};
@@ -107,15 +108,18 @@ impl Subject {
 
     /// Times some work after one time that does not count, and, if that was asked for, says
     /// where the time went.
-    pub(super) fn repeat<T>(&mut self, mut work: impl FnMut(&mut Model) -> T) -> Times {
+    pub(super) fn repeat<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Model) -> Result<T, ModelError>,
+    ) -> Result<Times> {
         engine::forget_peak();
-        self.time(&mut work);
+        self.time(&mut work)?;
         if self.profiles {
             model::start_profile(self.clock.clone());
         }
         let seconds: Vec<f64> = (0..self.repetitions)
             .map(|_| self.time(&mut work))
-            .collect();
+            .collect::<Result<_>>()?;
         let spent = model::take_profile();
         let had = seconds.iter().sum::<f64>() * rayon::current_num_threads() as f64;
         let mut profile: Vec<(&str, f64)> = (spent.into_iter())
@@ -125,14 +129,17 @@ impl Subject {
             let rest = 1.0 - profile.iter().map(|(_, share)| share).sum::<f64>();
             profile.push(("waiting, and the rest", rest));
         }
-        Times { seconds, profile }
+        Ok(Times { seconds, profile })
     }
 
     /// Seconds that some work on the model takes.
-    pub(super) fn time<T>(&mut self, work: impl FnOnce(&mut Model) -> T) -> f64 {
+    pub(super) fn time<T>(
+        &mut self,
+        work: impl FnOnce(&mut Model) -> Result<T, ModelError>,
+    ) -> Result<f64> {
         let began = (self.clock)();
-        work(&mut self.model);
-        ((self.clock)() - began).as_secs_f64()
+        work(&mut self.model)?;
+        Ok(((self.clock)() - began).as_secs_f64())
     }
 
     /// Operations of an update on a batch, forward and backward.
@@ -210,9 +217,9 @@ fn architecture(arguments: &BenchSubject) -> Result<Architecture> {
 }
 
 /// A learner that takes AdamW's steps.
-pub(super) fn learner(model: &Model, checkpointing: bool) -> Learner {
+pub(super) fn learner(model: &Model, checkpointing: bool) -> Result<Learner> {
     let keep = keep(checkpointing);
-    Learner::new(model, Default::default(), keep)
+    Ok(Learner::new(model, Default::default(), keep)?)
 }
 
 fn keep(checkpointing: bool) -> Keep {

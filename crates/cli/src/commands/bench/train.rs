@@ -14,8 +14,8 @@ pub(super) fn run(arguments: &BenchTrain) -> Result<()> {
         .collect();
     let batch = subject::imitation(&sequences);
     let planned = subject.planned_bytes(&batch, arguments.checkpointing)?;
-    let mut learner = subject::learner(&subject.model, arguments.checkpointing);
-    let times = subject.repeat(|model| learner.update(model, &batch, Fixed::default(), 1.0));
+    let mut learner = subject::learner(&subject.model, arguments.checkpointing)?;
+    let times = subject.repeat(|model| learner.update(model, &batch, Fixed::default(), 1.0))?;
 
     let tokens = arguments.batch * arguments.tokens;
     let mut measurement = subject.outcome(times, tokens, subject.training_flops(&batch));

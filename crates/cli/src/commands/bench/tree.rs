@@ -23,18 +23,18 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let shared = subject::rollouts(&[&sequences], context.len());
     let unshared = subject::rollouts(&alone, context.len());
     let planned = subject.planned_bytes(&shared, arguments.checkpointing)?;
-    let mut learner = subject::learner(&subject.model, arguments.checkpointing);
+    let mut learner = subject::learner(&subject.model, arguments.checkpointing)?;
     let mut step = |subject: &mut Subject, batch: &Batch| {
         subject.time(|model| learner.update(model, batch, Fixed::default(), 1.0))
     };
     engine::forget_peak();
-    step(&mut subject, &shared);
+    step(&mut subject, &shared)?;
     let peak_bytes = engine::peak_memory();
-    step(&mut subject, &unshared);
+    step(&mut subject, &unshared)?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..subject.repetitions {
-        with.push(step(&mut subject, &shared));
-        without.push(step(&mut subject, &unshared));
+        with.push(step(&mut subject, &shared)?);
+        without.push(step(&mut subject, &unshared)?);
     }
 
     let ratio = median(&without) / median(&with);
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     };
     if subject.profiles {
         let update = |model: &mut _| learner.update(model, &shared, Fixed::default(), 1.0);
-        times.profile = subject.repeat(update).profile;
+        times.profile = subject.repeat(update)?.profile;
     }
     let mut measurement = subject.outcome(times, tokens, flops);
     measurement.peak_bytes = peak_bytes;
