@@ -70,19 +70,20 @@ fn freed_memory_is_taken_again() {
         let free = |device: &Device| device.memory().unwrap().0;
         drop(device.zeros::<f32>("activations", 1 << 20).unwrap());
         let before = free(&device);
-        for len in [1 << 20, (1 << 20) - 5000, 1 << 20] {
+        for len in [1 << 20, (1 << 20) - 5000, 1 << 19] {
             let array = device.uninitialised::<f32>("activations", len).unwrap();
-            assert!(
-                array.download().unwrap().iter().all(|x| x.is_nan()),
-                "nothing of before"
-            );
+            let values = array.download().unwrap();
+            assert!(values.iter().all(|x| x.is_nan()), "nothing of before");
             assert_eq!(free(&device), before);
         }
-        drop(device.zeros::<f32>("activations", 1 << 10).unwrap());
-        assert!(
-            free(&device) < before,
-            "a thousand numbers do not take a million's place"
-        );
+        for (label, len) in [("activations", 1 << 18), ("cache", 1 << 19)] {
+            let before = free(&device);
+            drop(device.zeros::<f32>(label, len).unwrap());
+            assert!(
+                free(&device) < before,
+                "{label} do not take a place that is far too large"
+            );
+        }
     });
 }
 
@@ -303,5 +304,22 @@ fn kernels_are_compiled_once_for_each_set_of_names() {
                 .unwrap();
             assert_eq!(x.download().unwrap(), [1.0 + offset as f32]);
         }
+    });
+}
+
+#[test]
+fn what_no_graph_can_hold_is_not_recorded() {
+    emulated(&[], || {
+        let device = open();
+        let x = device.zeros::<f32>("activations", 1).unwrap();
+        let refused = |work: &dyn Fn() -> Result<(), ModelError>| {
+            let capture = || device.capture(work).map(drop);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).is_err()
+        };
+        assert!(refused(&|| x.write(0, &[1.0])));
+        assert!(refused(&|| x.download().map(drop)));
+        assert!(refused(&|| device.zeros::<f32>("activations", 1).map(drop)));
+        assert!(!refused(&|| x.clear()), "and all goes on");
+        assert_eq!(x.download().unwrap(), [0.0]);
     });
 }
