@@ -53,7 +53,7 @@ mod weights;
 pub use adapter::{Adapter, AdapterFolder, LoraConfig, Target};
 pub use architecture::{Architecture, Family, Preset, RopeScaling};
 pub use buffers::Buffers;
-pub use device::{Gradient, Pass};
+pub use device::{Gradient, Pass, Place};
 pub use error::{DeviceMemory, ModelError};
 pub use flops::{Flops, attended_pairs};
 pub use folder::{load, load_architecture, load_frozen, save};

@@ -42,6 +42,9 @@ pub(crate) struct BenchSubject {
     /// Threads; 0 is as many as the machine runs at once
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
+    /// What computes: `cpu`, or a graphics card, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: model::Place,
     /// Times that it is measured, after one that does not count
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
     pub(crate) repetitions: usize,

@@ -17,12 +17,12 @@ macro_rules! sources {
 }
 
 sources! {
-    ATTENTION = "attention.cu",
-    HEAD = "head.cu",
-    NORM = "norm.cu",
-    OPTIMIZER = "optimizer.cu",
-    ROTARY = "rotary.cu",
     ROWS = "rows.cu",
-    SAMPLING = "sampling.cu",
+    NORM = "norm.cu",
+    ROTARY = "rotary.cu",
+    ATTENTION = "attention.cu",
     SWIGLU = "swiglu.cu",
+    HEAD = "head.cu",
+    OPTIMIZER = "optimizer.cu",
+    SAMPLING = "sampling.cu",
 }

@@ -1,7 +1,7 @@
 //! Passes and steps on the emulated GPU, held to the CPU's over the same bfloat16 weights.
 
 use model::{
-    Adapter, Buffers, Coefficient, Keep, LoraConfig, Model, OptimizerConfig, ParameterSpec,
+    Adapter, Buffers, Coefficient, Keep, LoraConfig, Model, OptimizerConfig, ParameterSpec, Place,
     Precision, Preset, TokenTree, Weights, init,
 };
 
@@ -38,7 +38,7 @@ fn model(adapted: bool) -> Model {
 }
 
 fn on_card(mut model: Model) -> Model {
-    model.move_to_card(0, &cubins()).expect("there is a card");
+    (model.move_to(Place::Cuda(0), &cubins())).expect("there is a card");
     model
 }
 
