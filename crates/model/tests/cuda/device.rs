@@ -197,22 +197,40 @@ fn arguments_that_are_not_the_kernels_are_refused() {
     });
 }
 
+/// Runs work whose process the emulated GPU should end, saying this.
+fn check_ended(name: &str, expected: &str, work: impl FnOnce(&Device)) {
+    if inside() {
+        work(&open());
+    } else if let Some(folder) = folder() {
+        let (done, said) = again(name, folder.as_os_str(), &[]);
+        assert!(!done && said.contains(expected), "{said}");
+    }
+}
+
 #[test]
 fn a_read_past_an_array_is_seen() {
-    let name = "device::a_read_past_an_array_is_seen";
-    if inside() {
-        let device = open();
+    let expected = ", 0 bytes past the end of an allocation of";
+    check_ended("device::a_read_past_an_array_is_seen", expected, |device| {
         let out = device.zeros::<f32>("activations", 64).unwrap();
         let x = device.zeros::<f32>("activations", 36).unwrap();
         let args = args![&out, &x, 37, 1.0_f32];
-        probe(&device).launch("scale_all", 1, 64, 0, args).unwrap();
-    } else if let Some(folder) = folder() {
-        let (done, said) = again(name, folder.as_os_str(), &[]);
-        assert!(
-            !done && said.contains("0 bytes past the end of an allocation"),
-            "{said}"
-        );
-    }
+        probe(device).launch("scale_all", 1, 64, 0, args).unwrap();
+    });
+}
+
+#[test]
+fn a_write_past_shared_memory_is_seen() {
+    let expected = "emulated GPU: a kernel or product reads or writes";
+    check_ended(
+        "device::a_write_past_shared_memory_is_seen",
+        expected,
+        |device| {
+            let out = device.zeros::<i32>("activations", 1).unwrap();
+            probe(device)
+                .launch("places", 1, 64, 128, args![&out, 132])
+                .unwrap();
+        },
+    );
 }
 
 #[test]
