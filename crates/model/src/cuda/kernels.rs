@@ -25,4 +25,5 @@ sources! {
     HEAD = "head.cu",
     OPTIMIZER = "optimizer.cu",
     SAMPLING = "sampling.cu",
+    CACHED = "cached.cu",
 }

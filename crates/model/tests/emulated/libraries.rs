@@ -10,10 +10,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// All that the libraries are built from.
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("card.h", include_str!("card.h")),
     ("emulated.h", include_str!("emulated.h")),
     ("runtime.h", include_str!("runtime.h")),
+    ("instructions.h", include_str!("instructions.h")),
     ("libcuda.cpp", include_str!("libcuda.cpp")),
     ("libcuda_work.cpp", include_str!("libcuda_work.cpp")),
     ("libnvrtc.cpp", include_str!("libnvrtc.cpp")),

@@ -236,6 +236,5 @@ int main() {
             }
             for (auto [count, vocab] : {std::pair{3, 50}, {2, 10'003}, {2, 4096}}) check_head(count, vocab);
             for (int n : {1, 100, 10'001}) check_optimizer(n);
-        },
-        4);
+        });
 }

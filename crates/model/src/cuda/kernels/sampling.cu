@@ -42,18 +42,20 @@ __device__ Cut keep_largest(const Row& row, Cut cut, double wanted) {
                         reached[t] += by_mass ? weight : 1.0;
             }
         }
+        block_sums(reached);
         unsigned from = low;
         double above_next = above;
         unsigned next_high = high;
         for (int t = 0; t < TRIED; t++) {
             unsigned threshold = from + (t + 1) * step;
-            double measure = block_sum(reached[t]);
-            if (threshold >= high) continue;
+            double measure = reached[t];
+            if (threshold >= high) break;
             if (measure >= wanted) {
                 low = threshold;
-            } else if (next_high == high) {
+            } else {
                 next_high = threshold;
                 above_next = measure;
+                break;
             }
         }
         high = next_high;
