@@ -15,6 +15,7 @@ mod study;
 mod suites;
 mod trace;
 mod training;
+mod view;
 mod watch;
 mod world;
 
