@@ -17,6 +17,7 @@ mod trace;
 mod training;
 mod view;
 mod watch;
+mod workers;
 mod world;
 
 use std::fs;
