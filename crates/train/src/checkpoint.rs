@@ -220,7 +220,11 @@ fn shape(config: &LoraConfig, is_rank_stabilised: bool) -> String {
     format!(
         "an adapter of rank {} and {}alpha {} on {}",
         config.rank,
-        if is_rank_stabilised { "rank-stabilised " } else { "" },
+        if is_rank_stabilised {
+            "rank-stabilised "
+        } else {
+            ""
+        },
         config.alpha,
         targets.join(", ")
     )

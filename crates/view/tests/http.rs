@@ -399,14 +399,19 @@ fn a_step_that_was_skipped_is_listed_with_its_reason_and_read_as_any_other() {
     let run = served.get("/api/run").json();
     let source = &run["sources"][1];
     assert_eq!(source["name"], "step-000007-skipped");
-    assert_eq!((&source["episodes"], &source["broken"]), (&json!(2), &json!(0)));
+    assert_eq!(
+        (&source["episodes"], &source["broken"]),
+        (&json!(2), &json!(0))
+    );
     assert_eq!(
         source["reason"],
         "  the loss was not finite, the gradient's norm 2.500e0\n    the loss of task c, sample 1\n"
     );
     assert_eq!(run["sources"][0]["reason"], Value::Null);
     assert_eq!(served.listed("source=step-000007-skipped"), [0, 1]);
-    let answer = served.get("/api/episode/1?source=step-000007-skipped").json();
+    let answer = served
+        .get("/api/episode/1?source=step-000007-skipped")
+        .json();
     assert_eq!(answer["episode"]["turns"][0]["text"], "fünf");
 
     // A file without its reason: its first line is none.

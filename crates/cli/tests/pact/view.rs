@@ -57,7 +57,10 @@ fn a_viewed_run_is_opened_in_a_browser_where_there_is_one() {
 
     let (address, errors) = viewed_by(&place, Some("#!/bin/sh\nexit 3\n"), "errors");
     let hint = format!("exit status: 3\nhint: open {address} yourself\n");
-    assert!(errors.starts_with("warning: no browser was opened: "), "{errors}");
+    assert!(
+        errors.starts_with("warning: no browser was opened: "),
+        "{errors}"
+    );
     assert!(errors.ends_with(&hint), "{errors}");
 
     let (_, errors) = viewed_by(&place, None, "errors");

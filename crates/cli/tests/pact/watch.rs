@@ -192,7 +192,10 @@ fn a_run_is_exported_as_tables_and_as_an_event_file() {
     let parquet = place.pact("export out --to parquet --out tables");
     if cfg!(feature = "parquet") {
         let told = parquet.done();
-        assert!(told.contains("wrote 8 rows to `tables/episodes.parquet`"), "{told}");
+        assert!(
+            told.contains("wrote 8 rows to `tables/episodes.parquet`"),
+            "{told}"
+        );
         for table in ["metrics", "episodes"] {
             let [lines, parquet] = ["jsonl", "parquet"].map(|ending| {
                 let file = place.path(&format!("tables/{table}.{ending}"));

@@ -124,14 +124,20 @@ fn kill(process: u32) {
 fn parent(process: u32) -> u32 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-    parent.expect("its parent").trim().parse().expect("a number")
+    parent
+        .expect("its parent")
+        .trim()
+        .parse()
+        .expect("a number")
 }
 
 fn metric(place: &Place, name: &str) -> Vec<f64> {
     let metrics = place.read("out/metrics.jsonl");
     let lines = metrics.lines().map(|line| {
         let line: Value = serde_json::from_str(line).expect("a step's metrics");
-        line[name].as_f64().unwrap_or_else(|| panic!("{name}: {line}"))
+        line[name]
+            .as_f64()
+            .unwrap_or_else(|| panic!("{name}: {line}"))
     });
     lines.collect()
 }
@@ -142,7 +148,11 @@ fn check_episodes(place: &Place, tool: &str, killed: usize) {
     let text = place.read("out/episodes.jsonl");
     let lines = text.lines().map(serde_json::from_str);
     let episodes: Vec<Episode> = lines.collect::<Result<_, _>>().expect("whole episodes");
-    assert_eq!(episodes.len(), 8, "two steps of two tasks, two samples each");
+    assert_eq!(
+        episodes.len(),
+        8,
+        "two steps of two tasks, two samples each"
+    );
     let (mut told, mut went_on) = (0, 0);
     for episode in &episodes {
         for (number, turn) in episode.turns.iter().enumerate() {
