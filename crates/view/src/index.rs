@@ -203,16 +203,13 @@ impl Indexer {
         let mut broken_count = 0;
         let names = &mut self.names;
         let more = file.read_on(STRETCH, |span, number, line| {
-            let row = match line {
-                Some(line) if is_skipped && number == 1 => {
-                    match serde_json::from_slice::<Skipped>(line) {
-                        Ok(skipped) => {
-                            reason = Some(report::refusals_text(&skipped));
-                            return;
-                        }
-                        Err(error) => Err(error.to_string()),
-                    }
+            if is_skipped && number == 1 {
+                reason = line.and_then(reason_of);
+                if reason.is_some() {
+                    return;
                 }
+            }
+            let row = match line {
                 Some(line) => Line::parse(line).map(|line| line.row(span, names)),
                 None => Err("longer than any episode".to_owned()),
             };
@@ -316,6 +313,12 @@ fn once(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
     let name: Arc<str> = name.into();
     names.insert(Arc::clone(&name));
     name
+}
+
+/// Why a step was skipped, if the first line of its file says so.
+fn reason_of(line: &[u8]) -> Option<String> {
+    let skipped: Skipped = serde_json::from_slice(line).ok()?;
+    (!skipped.refused.is_empty()).then(|| report::refusals_text(&skipped))
 }
 
 /// A line of a file of episodes, without what it weighs: its texts and tokens are passed over.

@@ -394,7 +394,7 @@ fn a_step_that_was_skipped_is_listed_with_its_reason_and_read_as_any_other() {
     let file = |step: u64| skipped.join(format!("step-{step:06}.jsonl"));
     fs::write(file(7), format!("{top}\n{}", lines(&episodes))).expect("a file");
     fs::write(file(8), lines(&episodes[..1])).expect("a file");
-    served.await_run(|run| run["sources"][2]["broken"] == 1);
+    served.await_run(|run| run["sources"][2]["episodes"] == 1);
 
     let run = served.get("/api/run").json();
     let source = &run["sources"][1];
@@ -414,10 +414,9 @@ fn a_step_that_was_skipped_is_listed_with_its_reason_and_read_as_any_other() {
         .json();
     assert_eq!(answer["episode"]["turns"][0]["text"], "fünf");
 
-    // A file without its reason: its first line is none.
-    let source = &run["sources"][2];
-    assert_eq!(source["broken_lines"][0][0], 1);
-    assert_eq!(source["reason"], Value::Null);
+    // A file without its reason has its episodes still.
+    assert_eq!(run["sources"][2]["reason"], Value::Null);
+    assert_eq!(served.listed("source=step-000008-skipped"), [0]);
 
     // Done again after a resume, and skipped for another reason.
     let other = json!({"step": 7, "tasks": ["c"], "refused": [{"what": "gradient"}]});

@@ -306,7 +306,9 @@ fn a_run_whose_checkpoint_does_not_fit_is_refused_before_anything_is_replaced() 
     place
         .pact("model init --preset small --seed 2 --out other")
         .done();
-    refused("whole", "model.path=other", "`");
+    let table = "`model.embed_tokens.weight` of shape";
+    let expected = format!("{table} [560, 128], {but} {table} [560, 256]");
+    refused("whole", "model.path=other", &expected);
 
     // As it was, it goes on.
     place

@@ -108,7 +108,9 @@ fn waiting(folder: &Path) -> Vec<u32> {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let text = fs::read_to_string(folder.join("waits")).unwrap_or_default();
-        let process = text.strip_suffix('\n').and_then(|it| it.parse().ok());
+        let process = text
+            .strip_suffix('\n')
+            .and_then(|it| it.parse::<u32>().ok());
         found.extend(process);
         folders.extend(entries(&folder).into_iter().filter(|it| it.is_dir()));
     }
