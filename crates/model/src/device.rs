@@ -122,7 +122,7 @@ pub struct Pass<'m> {
 enum On<'m> {
     Cpu(Cpu<'m>, Forward<Cpu<'m>>),
     #[cfg(feature = "cuda")]
-    Card(Card<'m>, Forward<Card<'m>>),
+    Card(Card<'m>, Box<Forward<Card<'m>>>),
 }
 
 /// The gradient of everything that is trained, in f32 and in one buffer, laid out as
@@ -174,7 +174,7 @@ impl<'m> Pass<'m> {
                 Ok(Self {
                     logprobs: std::mem::take(&mut forward.logprobs),
                     entropies: forward.entropies.clone(),
-                    on: On::Card(card, forward),
+                    on: On::Card(card, Box::new(forward)),
                 })
             }
         }
@@ -246,13 +246,13 @@ impl Gradient {
 
 impl Moments {
     /// Both moments, brought here if they are elsewhere.
-    pub(crate) fn numbers(&self) -> Done<(Cow<'_, [f32]>, Cow<'_, [f32]>)> {
+    pub(crate) fn numbers(&self) -> Done<[Cow<'_, [f32]>; 2]> {
         Ok(match self {
-            Self::Cpu { first, second } => (Cow::Borrowed(first), Cow::Borrowed(second)),
+            Self::Cpu { first, second } => [Cow::Borrowed(first), Cow::Borrowed(second)],
             #[cfg(feature = "cuda")]
             Self::Card(moments) => {
                 let (first, second) = (moments.first.download()?, moments.second.download()?);
-                (Cow::Owned(first), Cow::Owned(second))
+                [Cow::Owned(first), Cow::Owned(second)]
             }
         })
     }

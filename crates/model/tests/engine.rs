@@ -359,7 +359,7 @@ fn a_fresh_adapter_changes_nothing_and_a_merged_one_what_it_did_unmerged() {
     let (tree, targets, _) = a_tree();
     for (bias, norm, tied) in [(false, true, true), (true, false, false)] {
         let base = small(bias, norm, tied);
-        let mut model = base.clone();
+        let mut model = base.copy().expect("there is room");
         let config = LoraConfig {
             rank: 4,
             ..LoraConfig::default()

@@ -204,6 +204,7 @@ impl Shelf {
                     "broken": source.broken,
                     "broken_lines": source.broken_lines,
                     "trouble": source.trouble,
+                    "reason": source.reason,
                 })
             })
             .collect();
