@@ -120,7 +120,7 @@ pub struct Pass<'m> {
 
 /// A pass on its device.
 enum On<'m> {
-    Cpu(Cpu<'m>, Forward<Cpu<'m>>),
+    Cpu(Cpu<'m>, Box<Forward<Cpu<'m>>>),
     #[cfg(feature = "cuda")]
     Card(Card<'m>, Box<Forward<Card<'m>>>),
 }
@@ -164,7 +164,7 @@ impl<'m> Pass<'m> {
                 Ok(Self {
                     logprobs: std::mem::take(&mut forward.logprobs),
                     entropies: forward.entropies.clone(),
-                    on: On::Cpu(cpu, forward),
+                    on: On::Cpu(cpu, Box::new(forward)),
                 })
             }
             #[cfg(feature = "cuda")]
