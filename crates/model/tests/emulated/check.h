@@ -10,28 +10,28 @@
 
 static std::mt19937_64 generator(1);
 
-static double uniform(double low, double high) {
+static inline double uniform(double low, double high) {
     return low + (high - low) * (generator() >> 11) * 0x1p-53;
 }
 
-static int any_of(int below) { return static_cast<int>(generator() % below); }
+static inline int any_of(int below) { return static_cast<int>(generator() % below); }
 
 /// Buffers are of the exact size, so that a sanitizer sees whoever leaves them.
-static std::vector<float> random_floats(size_t n, double range = 1.0) {
+static inline std::vector<float> random_floats(size_t n, double range = 1.0) {
     std::vector<float> x(n);
     for (float& value : x) value = static_cast<float>(uniform(-range, range));
     return x;
 }
 
-static std::vector<bf16> random_bf16(size_t n, double range = 1.0) {
+static inline std::vector<bf16> random_bf16(size_t n, double range = 1.0) {
     std::vector<bf16> x(n);
     for (bf16& value : x) value = to_bf16(static_cast<float>(uniform(-range, range)));
     return x;
 }
 
-static std::vector<double> wide(const std::vector<float>& x) { return {x.begin(), x.end()}; }
+static inline std::vector<double> wide(const std::vector<float>& x) { return {x.begin(), x.end()}; }
 
-static std::vector<double> wide(const std::vector<bf16>& x) {
+static inline std::vector<double> wide(const std::vector<bf16>& x) {
     std::vector<double> out;
     for (bf16 value : x) out.push_back(to_float(value));
     return out;
@@ -39,9 +39,9 @@ static std::vector<double> wide(const std::vector<bf16>& x) {
 
 /// What a kernel must write everywhere that it is to write.
 template <class T>
-static std::vector<T> unwritten(size_t n) {
+static inline std::vector<T> unwritten(size_t n) {
     std::vector<T> x(n);
-    std::memset(static_cast<void*>(x.data()), 0xFF, n * sizeof(T));
+    if (n > 0) std::memset(static_cast<void*>(x.data()), 0xFF, n * sizeof(T));
     return x;
 }
 
@@ -62,7 +62,7 @@ static void launch(void (*kernel)(Parameters...), Grid grid, Arguments... argume
         values);
 }
 
-static int failures = 0;
+static inline int failures = 0;
 static std::string setting;
 
 static void check(bool good, const std::string& what) {
@@ -72,7 +72,7 @@ static void check(bool good, const std::string& what) {
 }
 
 /// The norm of the difference, as a part of the reference's norm.
-static double distance(const std::vector<double>& found, const std::vector<double>& expected) {
+static inline double distance(const std::vector<double>& found, const std::vector<double>& expected) {
     double difference = 0.0, norm = 0.0;
     for (size_t i = 0; i < expected.size(); i++) {
         difference += (found[i] - expected[i]) * (found[i] - expected[i]);
@@ -84,7 +84,7 @@ static double distance(const std::vector<double>& found, const std::vector<doubl
 /// A rounding to bf16 is off by at most 2^-9 of a number.
 static const double BF16 = 0x1p-8, F32 = 1e-5;
 
-static void near(const std::vector<double>& found, const std::vector<double>& expected, double within,
+static inline void near(const std::vector<double>& found, const std::vector<double>& expected, double within,
                  const std::string& what) {
     double off = found.size() == expected.size() ? distance(found, expected) : NAN;
     check(off <= within, what + " is off by " + std::to_string(off));
@@ -96,10 +96,10 @@ static void near(const std::vector<T>& found, const std::vector<double>& expecte
     near(wide(found), expected, within, what);
 }
 
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /// Runs all checks under several orders of the threads.
-static int run(const std::function<void()>& checks, int orders) {
+static inline int run(const std::function<void()>& checks, int orders) {
     for (int seed = 0; seed < orders; seed++) {
         emulate::order(seed);
         generator.seed(seed + 1);

@@ -499,6 +499,7 @@ using std::max;
 using std::min;
 
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
+static inline int __clz(int x) { return x ? __builtin_clz(x) : 32; }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline float __uint_as_float(unsigned x) {
     float f;

@@ -5,36 +5,12 @@
 // exactly if k <= q and q < end[k]. A tile of 64 consecutive queries may span nodes, so that a prefix is read once for
 // all its branches in the tile.
 //
-// A block has 4 warps of 16 rows each. All tiles lie in shared memory as rows of HEAD_DIM numbers, swizzled. With
-// lane = 4 group + pair, a warp's accumulators have x[n][i] in row group + 8 (i / 2), column 8 n + 2 pair + i % 2.
+// A block has 4 warps of 16 rows each, of tiles as the prelude has them.
 
-#define TILE 64
-#define THREADS 128
-/// Sixteen-byte pieces of a row.
-#define CHUNKS (HEAD_DIM / 8)
-/// Steps of a matrix product over a row's numbers.
-#define STEPS (HEAD_DIM / 16)
 /// Queries of a tile in the pass over keys: their accumulators leave no registers for more where heads are wide.
 #define QUERIES (HEAD_DIM > 64 ? 32 : 64)
 
-static_assert(HEAD_DIM % 16 == 0 && (CHUNKS & (CHUNKS - 1)) == 0 && HEAD_DIM <= 128, "a head is 16, 32, 64 or 128 wide");
-
-/// Where a chunk of a row lies. The eight rows that `ldmatrix` reads at once would be in the same banks, as a row is a
-/// multiple of their width (or a part of it); so a row's chunks are permuted by its number.
-__device__ __forceinline__ int swizzled(int row, int chunk) {
-    constexpr int turns = CHUNKS < 8 ? CHUNKS : 8, rows_of_a_turn = 8 / turns;
-    return row * HEAD_DIM + (chunk ^ row / rows_of_a_turn % turns) * 8;
-}
-
-/// Begins to copy the rows from `first` on of a matrix of `rows` rows; zeros behind its end.
-template <int count>
-__device__ __forceinline__ void load_rows(bf16* tile, const bf16* from, int first, int rows, int stride) {
-    for (int i = threadIdx.x; i < count * CHUNKS; i += THREADS) {
-        int row = i / CHUNKS, chunk = i % CHUNKS;
-        bool inside = first + row < rows;
-        cp_async_16(tile + swizzled(row, chunk), row_of(from, inside ? first + row : 0, stride) + chunk * 8, inside);
-    }
-}
+static_assert(HEAD_DIM <= 128, "accumulators of wider heads do not fit the registers");
 
 /// Begins to copy `count` numbers of 4 bytes that lie `stride` apart, from number `first` of `rows` on.
 template <int count, class T>
@@ -43,50 +19,6 @@ __device__ __forceinline__ void load_numbers(T* to, const T* from, int first, in
         int row = first + threadIdx.x;
         bool inside = row < rows;
         cp_async_4(to + threadIdx.x, row_of(from, inside ? row : 0, stride), inside);
-    }
-}
-
-/// The left side of a product: 16 rows from `first` on, 16 numbers of each.
-__device__ __forceinline__ void load_left(unsigned (&a)[4], const bf16* tile, int first, int step) {
-    int lane = threadIdx.x % WARP;
-    ldmatrix_x4(a, tile + swizzled(first + lane % 16, 2 * step + lane / 16));
-}
-
-/// One step of x += a b^T, where b has 8 N rows.
-template <int N>
-__device__ __forceinline__ void step_transposed(float (&x)[N][4], const unsigned (&a)[4], const bf16* b, int step) {
-    int lane = threadIdx.x % WARP;
-    for (int n = 0; n < N; n += 2) {
-        unsigned both[4];
-        ldmatrix_x4(both, b + swizzled(8 * n + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
-        mma_m16n8k16(x[n], a, {both[0], both[1]});
-        mma_m16n8k16(x[n + 1], a, {both[2], both[3]});
-    }
-}
-
-/// x += a b^T, of 16 rows of a tile from `first` on.
-template <int N>
-__device__ __forceinline__ void multiply_transposed(float (&x)[N][4], const bf16* a, int first, const bf16* b) {
-    for (int step = 0; step < STEPS; step++) {
-        unsigned left[4];
-        load_left(left, a, first, step);
-        step_transposed(x, left, b, step);
-    }
-}
-
-/// x += w b, where b has 8 N rows and w, rounded to bf16, is what accumulators hold: they are the left side's layout.
-template <int N>
-__device__ __forceinline__ void multiply(float (&x)[CHUNKS][4], const float (&w)[N][4], const bf16* b) {
-    int lane = threadIdx.x % WARP;
-    for (int n = 0; n < N; n += 2) {
-        unsigned a[4] = {pack_bf16(w[n][0], w[n][1]), pack_bf16(w[n][2], w[n][3]), pack_bf16(w[n + 1][0], w[n + 1][1]),
-                         pack_bf16(w[n + 1][2], w[n + 1][3])};
-        for (int chunk = 0; chunk < CHUNKS; chunk += 2) {
-            unsigned both[4];
-            ldmatrix_x4_trans(both, b + swizzled(8 * n + lane % 16, chunk + lane / 16));
-            mma_m16n8k16(x[chunk], a, {both[0], both[1]});
-            mma_m16n8k16(x[chunk + 1], a, {both[2], both[3]});
-        }
     }
 }
 

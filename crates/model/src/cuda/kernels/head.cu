@@ -38,8 +38,10 @@ __device__ Softmax softmax(const float* logits, int vocab) {
     all.peak = block_max(peak);
     float shift = peak > -INFINITE ? peak - all.peak : 0.0f;
     double factor = exponential(shift);
-    all.sum = block_sum(sum * factor);
-    all.weighted = block_sum((weighted + static_cast<double>(sum) * shift) * factor);
+    double sums[2] = {sum * factor, (weighted + static_cast<double>(sum) * shift) * factor};
+    block_sums(sums);
+    all.sum = sums[0];
+    all.weighted = sums[1];
     return all;
 }
 

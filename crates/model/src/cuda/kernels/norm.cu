@@ -34,19 +34,20 @@ extern "C" __global__ void rms_norm_backward(float* dx, float* dgain_partials, c
     for (int row = first; row < end; row++) {
         const float* from = row_of(x, row, hidden);
         const bf16* d = row_of(dout, row, hidden);
-        float squares = 0.0f, products = 0.0f;
+        // Of squares, and of products with what comes back.
+        float sums[2] = {};
         for (int i = first_eight(); i < hidden; i += next_eight()) {
             float values[8], ds[8], gains[8];
             load_eight(values, from + i, hidden - i);
             load_eight(ds, d + i, hidden - i);
             load_eight(gains, gain + i, hidden - i);
             for (int j = 0; j < 8; j++) {
-                squares += values[j] * values[j];
-                products += values[j] * ds[j] * gains[j];
+                sums[0] += values[j] * values[j];
+                sums[1] += values[j] * ds[j] * gains[j];
             }
         }
-        float inverse = rsqrtf(block_sum(squares) / hidden + eps);
-        float projection = block_sum(products) * inverse * inverse * inverse / hidden;
+        block_sums(sums);
+        float inverse = rsqrtf(sums[0] / hidden + eps), projection = sums[1] * inverse * inverse * inverse / hidden;
 
         float* to = row_of(dx, row, hidden);
         for (int i = first_eight(); i < hidden; i += next_eight()) {

@@ -214,17 +214,24 @@ __device__ __forceinline__ T warp_sum(T x) {
     return x;
 }
 
-/// The sum over a block of whole warps; every thread has it. All threads call it.
-template <class T>
-__device__ __forceinline__ T block_sum(T x) {
-    __shared__ T of_warps[WARP];
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    x = warp_sum(x);
+/// Each sum over a block of whole warps; every thread has them. All threads call it.
+template <class T, int N>
+__device__ __forceinline__ void block_sums(T (&x)[N]) {
+    __shared__ T of_warps[N][WARP];
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = blockDim.x / WARP;
+    for (int i = 0; i < N; i++) x[i] = warp_sum(x[i]);
     // Whoever still reads the sums of the call before must have done so.
     __syncthreads();
-    if (lane == 0) of_warps[warp] = x;
+    for (int i = 0; i < N && lane == 0; i++) of_warps[i][warp] = x[i];
     __syncthreads();
-    return warp_sum(lane < static_cast<int>(blockDim.x / WARP) ? of_warps[lane] : T(0));
+    for (int i = 0; i < N; i++) x[i] = warp_sum(lane < warps ? of_warps[i][lane] : T(0));
+}
+
+template <class T>
+__device__ __forceinline__ T block_sum(T x) {
+    T one[1] = {x};
+    block_sums(one);
+    return one[0];
 }
 
 /// The largest over a block of whole warps; every thread has it. All threads call it.
@@ -238,3 +245,80 @@ __device__ __forceinline__ float block_max(float x) {
     __syncthreads();
     return warp_max(of_warps[lane < static_cast<int>(blockDim.x / WARP) ? lane : 0]);
 }
+
+#ifdef HEAD_DIM
+
+// Tiles: rows of HEAD_DIM numbers in shared memory, swizzled, that blocks of 4 warps multiply with tensor cores. A
+// warp has 16 rows of a product: with lane = 4 group + pair, x[n][i] is in row group + 8 (i / 2), column
+// 8 n + 2 pair + i % 2.
+
+#define TILE 64
+#define THREADS 128
+/// Sixteen-byte pieces of a row.
+#define CHUNKS (HEAD_DIM / 8)
+/// Steps of a matrix product over a row's numbers.
+#define STEPS (HEAD_DIM / 16)
+static_assert(HEAD_DIM % 16 == 0 && (CHUNKS & (CHUNKS - 1)) == 0, "the width of a head is 16 or more, a power of two");
+
+/// Where a chunk of a row lies. The eight rows that `ldmatrix` reads at once would be in the same banks, as a row is a
+/// multiple of their width (or a part of it); so a row's chunks are permuted by its number.
+__device__ __forceinline__ int swizzled(int row, int chunk) {
+    constexpr int turns = CHUNKS < 8 ? CHUNKS : 8, rows_of_a_turn = 8 / turns;
+    return row * HEAD_DIM + (chunk ^ row / rows_of_a_turn % turns) * 8;
+}
+
+/// Begins to copy the rows from `first` on of a matrix of `rows` rows; zeros behind its end.
+template <int count>
+__device__ __forceinline__ void load_rows(bf16* tile, const bf16* from, int first, int rows, int stride) {
+    for (int i = threadIdx.x; i < count * CHUNKS; i += THREADS) {
+        int row = i / CHUNKS, chunk = i % CHUNKS;
+        bool inside = first + row < rows;
+        cp_async_16(tile + swizzled(row, chunk), row_of(from, inside ? first + row : 0, stride) + chunk * 8, inside);
+    }
+}
+
+/// The left side of a product: 16 rows from `first` on, 16 numbers of each.
+__device__ __forceinline__ void load_left(unsigned (&a)[4], const bf16* tile, int first, int step) {
+    int lane = threadIdx.x % WARP;
+    ldmatrix_x4(a, tile + swizzled(first + lane % 16, 2 * step + lane / 16));
+}
+
+/// One step of x += a b^T, where b has 8 N rows.
+template <int N>
+__device__ __forceinline__ void step_transposed(float (&x)[N][4], const unsigned (&a)[4], const bf16* b, int step) {
+    int lane = threadIdx.x % WARP;
+    for (int n = 0; n < N; n += 2) {
+        unsigned both[4];
+        ldmatrix_x4(both, b + swizzled(8 * n + lane / 16 * 8 + lane % 8, 2 * step + lane / 8 % 2));
+        mma_m16n8k16(x[n], a, {both[0], both[1]});
+        mma_m16n8k16(x[n + 1], a, {both[2], both[3]});
+    }
+}
+
+/// x += a b^T, of 16 rows of a tile from `first` on.
+template <int N>
+__device__ __forceinline__ void multiply_transposed(float (&x)[N][4], const bf16* a, int first, const bf16* b) {
+    for (int step = 0; step < STEPS; step++) {
+        unsigned left[4];
+        load_left(left, a, first, step);
+        step_transposed(x, left, b, step);
+    }
+}
+
+/// x += w b, where b has 8 N rows and w, rounded to bf16, is what accumulators hold: they are the left side's layout.
+template <int N>
+__device__ __forceinline__ void multiply(float (&x)[CHUNKS][4], const float (&w)[N][4], const bf16* b) {
+    int lane = threadIdx.x % WARP;
+    for (int n = 0; n < N; n += 2) {
+        unsigned a[4] = {pack_bf16(w[n][0], w[n][1]), pack_bf16(w[n][2], w[n][3]), pack_bf16(w[n + 1][0], w[n + 1][1]),
+                         pack_bf16(w[n + 1][2], w[n + 1][3])};
+        for (int chunk = 0; chunk < CHUNKS; chunk += 2) {
+            unsigned both[4];
+            ldmatrix_x4_trans(both, b + swizzled(8 * n + lane % 16, chunk + lane / 16));
+            mma_m16n8k16(x[chunk], a, {both[0], both[1]});
+            mma_m16n8k16(x[chunk + 1], a, {both[2], both[3]});
+        }
+    }
+}
+
+#endif
