@@ -18,10 +18,12 @@ macro_rules! sources {
 
 sources! {
     ATTENTION = "attention.cu",
+    CACHED = "cached.cu",
     HEAD = "head.cu",
     NORM = "norm.cu",
     OPTIMIZER = "optimizer.cu",
     ROTARY = "rotary.cu",
     ROWS = "rows.cu",
+    SAMPLING = "sampling.cu",
     SWIGLU = "swiglu.cu",
 }

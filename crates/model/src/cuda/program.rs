@@ -162,15 +162,14 @@ impl Device {
             .context
             .load_module(Ptx::from_binary(cubin))
             .map_err(failed(&trying))?;
-        let kernel = |signature: Signature| {
+        let kernel = |Signature { name, parameters }| {
+            let trying = format!("find the kernel `{name}` of `{}`", source.name);
             let kernel = Kernel {
-                function: module
-                    .load_function(&signature.name)
-                    .map_err(failed(&trying))?,
-                parameters: signature.parameters,
+                function: module.load_function(&name).map_err(failed(&trying))?,
+                parameters,
                 shared: AtomicUsize::new(SHARED),
             };
-            Ok((signature.name, kernel))
+            Ok((name, kernel))
         };
         let kernels: Result<_, ModelError> =
             signatures(source.text).into_iter().map(kernel).collect();
@@ -182,6 +181,11 @@ impl Device {
 }
 
 impl Program {
+    /// What its kernels are called.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.kernels.keys().map(String::as_str)
+    }
+
     /// Asks for a kernel to be run by `grid` blocks of `block` threads, each block with so many
     /// bytes of shared memory beside what its source declares. A grid of no blocks runs nothing.
     ///
@@ -208,6 +212,10 @@ impl Program {
         if x == 0 || y == 0 {
             return Ok(());
         }
+        assert!(
+            x <= i32::MAX as usize,
+            "`{name}`: {x} blocks are more than any card runs"
+        );
         let trying = || format!("launch `{name}` with {x}x{y} blocks of {block} threads");
         if shared > kernel.shared.load(Ordering::Relaxed) {
             kernel

@@ -3,10 +3,10 @@
 
 use std::ffi::OsString;
 
-use model::cuda::Device;
 use model::cuda::kernels::SOURCES;
+use model::cuda::{Device, Source};
 
-use crate::emulated::{LIBRARIES, again, cubins, folder, inside};
+use crate::emulated::{LIBRARIES, again, cubins, emulated, folder, inside};
 
 /// A folder with NVIDIA's own `libnvrtc.so.12`.
 const VARIABLE: &str = "PACT_NVRTC";
@@ -40,22 +40,24 @@ fn compiles_for(name: &str, capability: &str) {
     assert!(done, "{said}");
 }
 
-fn compile_all() {
-    let device = Device::open(0, &cubins().with_extension("real")).unwrap();
-    for source in SOURCES {
+/// Every source, once with each width of a head that makes a difference.
+fn all() -> impl Iterator<Item = (Source, usize)> {
+    SOURCES.iter().flat_map(|&source| {
         let heads = if source.text.contains("HEAD_DIM") {
             &HEADS[..]
         } else {
             &HEADS[..1]
         };
-        for &head in heads {
-            let cubin = device
-                .compile(*source, &[("HEAD_DIM", head)])
-                .unwrap_or_else(|error| {
-                    panic!("{error}");
-                });
-            assert_eq!(&cubin[..4], b"\x7fELF", "what a card executes");
-        }
+        heads.iter().map(move |&head| (source, head))
+    })
+}
+
+fn compile_all() {
+    let device = Device::open(0, &cubins().with_extension("real")).unwrap();
+    for (source, head) in all() {
+        let cubin = device.compile(source, &[("HEAD_DIM", head)]);
+        let cubin = cubin.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(&cubin[..4], b"\x7fELF", "what a card executes");
     }
 }
 
@@ -67,4 +69,19 @@ fn all_kernels_compile_for_an_a100() {
 #[test]
 fn all_kernels_compile_for_an_h200() {
     compiles_for("compiled::all_kernels_compile_for_an_h200", "90");
+}
+
+#[test]
+fn all_kernels_load_on_the_emulated_card() {
+    emulated(&[], || {
+        let device = Device::open(0, &cubins()).unwrap();
+        for (source, head) in all() {
+            let program = device.program(source, &[("HEAD_DIM", head)]);
+            assert!(
+                program.unwrap().names().count() > 0,
+                "{} has no kernel",
+                source.name
+            );
+        }
+    });
 }

@@ -466,6 +466,9 @@ int cuModuleUnload(void* handle) {
     card.modules--;
     for (Function* function : module->functions) delete function;
     dlclose(module->library);
+    // The next one may get the same name, and would be this one again.
+    std::string name = "/proc/self/fd/" + std::to_string(module->file);
+    if (dlopen(name.c_str(), RTLD_NOW | RTLD_NOLOAD)) fail("a module that cannot be unloaded");
     close(module->file);
     delete module;
     return SUCCESS;

@@ -97,8 +97,9 @@ int nvrtcCreateProgram(void** program, const char* source, const char* name, int
 
 int nvrtcCompileProgram(void* handle, int count, const char* const* options) {
     auto program = static_cast<Program*>(handle);
-    std::vector<std::string> words = {"g++", "-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-w", "-DEMULATED",
-                                      "-I" EMULATED_FOLDER, "-x", "c++"};
+    // No unique symbols: modules share nothing, and can be unloaded.
+    std::vector<std::string> words = {"g++", "-std=c++17", "-O2", "-g1", "-fPIC", "-shared", "-fno-gnu-unique", "-w",
+                                      "-DEMULATED", "-I" EMULATED_FOLDER, "-x", "c++"};
     uint64_t architecture = 0;
     for (int i = 0; i < count; i++) {
         std::string option = options[i];
