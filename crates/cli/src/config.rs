@@ -51,6 +51,9 @@ pub(crate) struct RunConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Engine {
+    /// What the model computes on: `cpu`, or a graphics card, `cuda` or `cuda:N` (a program
+    /// built with the feature `cuda`). A card reads weights in bfloat16.
+    pub(crate) device: model::Place,
     /// Threads that compute; 0 is as many as the machine runs at once.
     pub(crate) threads: usize,
     /// The vector instructions to compute with: `auto` is the best that the machine has, else
@@ -67,6 +70,7 @@ pub(crate) struct Engine {
 impl Default for Engine {
     fn default() -> Self {
         Self {
+            device: model::Place::Cpu,
             threads: 0,
             instructions: "auto".to_owned(),
             memory_gib: 0.0,

@@ -2,10 +2,10 @@
 //! whole process, before anything is computed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
-use model::{Instructions, Model, Precision};
+use model::{Instructions, Model, ModelError, Precision};
 
 use crate::config::Engine;
 use crate::exit::UsageError;
@@ -24,8 +24,29 @@ pub(crate) fn start(config: &Engine) -> Result<(), UsageError> {
     Ok(())
 }
 
+/// Puts a model where the config says that it computes.
+pub(crate) fn place(model: &mut Model, config: &Engine) -> Result<(), ModelError> {
+    model.move_to(config.device, &compiled())
+}
+
+/// Where kernels that were compiled for this machine's card are kept.
+pub(crate) fn compiled() -> PathBuf {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the environment enters through the binary"
+    )]
+    let folder = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty());
+    let cache = folder("XDG_CACHE_HOME").map(PathBuf::from);
+    let own = || folder("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = cache.or_else(own).unwrap_or_else(std::env::temp_dir);
+    cache.join("pact").join("kernels")
+}
+
 /// What [`start`] chose, and what `model` is held in, in a line.
-pub(crate) fn chosen(model: &Model) -> String {
+pub(crate) fn chosen(model: &Model) -> Result<String, ModelError> {
+    if let Some(card) = model.card()? {
+        return Ok(format!("engine: {card}, bf16 weights{}", adapter(model)));
+    }
     let threads = rayon::current_num_threads();
     let plural = if threads == 1 { "" } else { "s" };
     let instructions = Instructions::current().name();
@@ -33,9 +54,15 @@ pub(crate) fn chosen(model: &Model) -> String {
         Precision::F32 => "f32",
         Precision::Bf16 => "bf16",
     };
-    let adapter = model.adapter.as_ref().map(|it| it.config.rank);
-    let adapter = adapter.map_or(String::new(), |rank| format!(", LoRA of rank {rank}"));
-    format!("engine: {threads} thread{plural}, {instructions}, {weights} weights{adapter}")
+    let adapter = adapter(model);
+    Ok(format!(
+        "engine: {threads} thread{plural}, {instructions}, {weights} weights{adapter}"
+    ))
+}
+
+fn adapter(model: &Model) -> String {
+    let rank = model.adapter.as_ref().map(|it| it.config.rank);
+    rank.map_or(String::new(), |rank| format!(", LoRA of rank {rank}"))
 }
 
 /// Threads that this process may run at once.
@@ -75,16 +102,17 @@ fn choose_instructions(named: &str) -> Result<(), UsageError> {
     })
 }
 
-/// Bytes that this process can still take: what the config allows, else what the machine and
-/// its control group have left. `None` where the system does not say.
-pub(crate) fn memory(config: &Engine) -> Option<u64> {
-    match config.memory_gib {
-        0.0 => [machine_memory(), group_memory()]
-            .into_iter()
-            .flatten()
-            .min(),
-        gib => Some(bytes(gib)),
+/// Bytes that this process can still take: what the config allows, else what the card, or the
+/// machine and its control group have left. `None` where the system does not say.
+pub(crate) fn memory(config: &Engine) -> Result<Option<u64>, ModelError> {
+    if config.memory_gib > 0.0 {
+        return Ok(Some(bytes(config.memory_gib)));
     }
+    if let Some((_, free)) = config.device.look(&compiled())? {
+        return Ok(Some(free));
+    }
+    let both = [machine_memory(), group_memory()];
+    Ok(both.into_iter().flatten().min())
 }
 
 /// Bytes that keys and values may take, if there is a bound.

@@ -84,9 +84,10 @@ pub(crate) fn play(subject: &Subject, samples: usize, folder: Option<&Path>) -> 
         }
         (Some(model), None) => {
             engine::start(&config.engine)?;
-            let policy = Policy::load(Path::new(model), &config.model, config.chat)?;
+            let mut policy = Policy::load(Path::new(model), &config.model, config.chat)?;
+            engine::place(&mut policy.model, &config.engine)?;
             prompts::check(&policy.chat, &game.tasks(), limits.max_prompt_tokens)?;
-            eprintln!("{}", engine::chosen(&policy.model));
+            eprintln!("{}", engine::chosen(&policy.model)?);
             let stops = policy.chat.stop_tokens();
             let cache = engine::cache_limit(&config.engine);
             let mut player = train::ModelPolicy::new(&policy.model, &limits, stops, cache)?;

@@ -205,15 +205,23 @@ impl Policy {
     }
 
     /// What a config names, and how it will be held, before anything is allocated for it.
-    pub(crate) fn plan(config: &config::Model, chat: chat::Config) -> Result<(Architecture, Held)> {
-        let precision = config.weights;
+    pub(crate) fn plan(
+        config: &config::Model,
+        device: model::Place,
+        chat: chat::Config,
+    ) -> Result<(Architecture, Held)> {
+        let (precision, on_card) = (config.weights, device != model::Place::Cpu);
         let Some(folder) = &config.path else {
             let tokenizer = config.tokenizer.as_deref();
             let tokenizer = tokenizer.map(paths::resolve).transpose()?;
             let chat = tokenizer::load_chat(tokenizer.as_deref(), chat)?;
             let preset = model::Preset::from(config.preset.unwrap_or(Preset::Tiny));
             let adapter = None;
-            let held = Held { precision, adapter };
+            let held = Held {
+                precision,
+                adapter,
+                on_card,
+            };
             return Ok((preset.architecture(chat.vocab_size()), held));
         };
         let folders = Folders::find(&paths::resolve(folder)?, None)?;
@@ -227,7 +235,12 @@ impl Policy {
         let adapter = adapter
             .transpose()
             .map_err(|error| UsageError(format!("`model.lora`: {error}")))?;
-        Ok((architecture, Held { precision, adapter }))
+        let held = Held {
+            precision,
+            adapter,
+            on_card,
+        };
+        Ok((architecture, held))
     }
 }
 

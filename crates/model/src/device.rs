@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "cuda")]
 use crate::OptimizerKind;
@@ -14,12 +17,75 @@ use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::{Array, Device};
 use crate::error::ModelError;
+use crate::operations::{self, Checked};
 use crate::optimizer::gradient_norm;
 use crate::pass::Forward;
 use crate::{
     Adapter, Coefficient, Keep, Model, Optimizer, OptimizerConfig, Parameters, StepStats,
     TokenTree, Weights,
 };
+
+/// What computes: `cpu`, or the graphics card `cuda:0`, as `nvidia-smi` counts them; `cuda` is
+/// the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Place {
+    /// This machine's processors.
+    #[default]
+    Cpu,
+    /// A card by its number.
+    Cuda(usize),
+}
+
+impl FromStr for Place {
+    type Err = ModelError;
+
+    fn from_str(name: &str) -> Result<Self, ModelError> {
+        let number = match name {
+            "cpu" => return Ok(Self::Cpu),
+            "cuda" => Some(0),
+            _ => name.strip_prefix("cuda:").and_then(|it| it.parse().ok()),
+        };
+        (number.map(Self::Cuda)).ok_or_else(|| ModelError::Place { name: name.into() })
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = ModelError;
+
+    fn try_from(name: String) -> Result<Self, ModelError> {
+        name.parse()
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        match place {
+            Place::Cpu => "cpu".into(),
+            Place::Cuda(number) => format!("cuda:{number}"),
+        }
+    }
+}
+
+impl Place {
+    /// What the card is and has left, in bytes; nothing of the CPU.
+    pub fn look(self, cubins: &Path) -> Result<Option<(String, u64)>, ModelError> {
+        match self {
+            Self::Cpu => Ok(None),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(number) => {
+                let device = Device::open(number, cubins)?;
+                let (free, _) = device.memory()?;
+                Ok(Some((device.describe()?, free as u64)))
+            }
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => {
+                let _ = cubins;
+                Err(ModelError::NoCuda)
+            }
+        }
+    }
+}
 
 /// Where a model's numbers are.
 #[derive(Default)]
@@ -238,7 +304,7 @@ impl Model {
             #[cfg(feature = "cuda")]
             Home::Card(_) if config.kind == OptimizerKind::Muon => Err(ModelError::Gpu {
                 what: "`optimizer.kind` is `muon`, which is computed on the CPU alone".into(),
-                hint: "set `optimizer.kind = \"adamw\"`, or `model.device = \"cpu\"`",
+                hint: "set `optimizer.kind = \"adamw\"`, or `engine.device = \"cpu\"`",
             }),
             #[cfg(feature = "cuda")]
             Home::Card(resident) => Optimizer::with(config, self.trained(), |len, _| {
@@ -340,20 +406,66 @@ impl Model {
         })
     }
 
-    /// Puts the model on card `ordinal`, where it then computes; kernels that were compiled
-    /// before are found in the folder `cubins`. Weights that are trained in f32 are read in
-    /// bfloat16 there.
-    #[cfg(feature = "cuda")]
-    pub fn move_to_card(&mut self, ordinal: usize, cubins: &Path) -> Result<(), ModelError> {
-        let device = Device::open(ordinal, cubins)?;
-        self.home = Home::Card(Box::new(Resident::new(device, self)?));
-        Ok(())
+    /// Puts the model where it then computes. On a card its weights are read in bfloat16, and
+    /// what is trained has f32 masters there; kernels that were compiled before are found in the
+    /// folder `cubins`.
+    pub fn move_to(&mut self, place: Place, cubins: &Path) -> Result<(), ModelError> {
+        match place {
+            Place::Cpu => Ok(()),
+            #[cfg(feature = "cuda")]
+            Place::Cuda(number) => {
+                let device = Device::open(number, cubins)?;
+                self.home = Home::Card(Box::new(Resident::new(device, self)?));
+                Ok(())
+            }
+            #[cfg(not(feature = "cuda"))]
+            Place::Cuda(_) => {
+                let _ = cubins;
+                Err(ModelError::NoCuda)
+            }
+        }
     }
 
-    /// Refuses: this build has no CUDA.
-    #[cfg(not(feature = "cuda"))]
-    pub fn move_to_card(&mut self, _: usize, _: &Path) -> Result<(), ModelError> {
-        Err(ModelError::NoCuda)
+    /// Every operation of a pass in one place, on random numbers, held to the same in f64. On the
+    /// CPU the errors are those of f32, on a card those of bfloat16.
+    pub fn check_operations(place: Place, cubins: &Path) -> Result<Vec<Checked>, ModelError> {
+        let mut model = operations::model();
+        model.move_to(place, cubins)?;
+        let mut gradient = model.gradient()?;
+        match (&model.home, &mut gradient.0) {
+            (Home::Cpu, Numbers::Cpu(gradient)) => {
+                let buffers = Buffers::default();
+                let mut cpu = Cpu {
+                    model: &model,
+                    buffers,
+                };
+                operations::check(&mut cpu, &mut gradient[..], &|it| Ok(it.to_vec()))
+            }
+            #[cfg(feature = "cuda")]
+            (Home::Card(resident), Numbers::Card(gradient)) => {
+                let mut card = Card {
+                    model: &model,
+                    resident,
+                };
+                operations::check(&mut card, gradient, &|it| it.download())
+            }
+            #[cfg(feature = "cuda")]
+            _ => elsewhere(),
+        }
+    }
+
+    /// Whether it is on a card.
+    pub fn is_on_card(&self) -> bool {
+        !matches!(self.home, Home::Cpu)
+    }
+
+    /// The card that the model is on, in a line; nothing of the CPU.
+    pub fn card(&self) -> Result<Option<String>, ModelError> {
+        match &self.home {
+            Home::Cpu => Ok(None),
+            #[cfg(feature = "cuda")]
+            Home::Card(resident) => resident.device.describe().map(Some),
+        }
     }
 
     /// Whether everything that is trained is a finite number.

@@ -128,6 +128,12 @@ pub enum ModelError {
         /// The way out.
         hint: &'static str,
     },
+    /// No such thing computes.
+    #[error("`{name}` is no device, expected `cpu`, `cuda` or `cuda:N`")]
+    Place {
+        /// As it was given.
+        name: String,
+    },
     /// A GPU is asked for, of a program that has no code for one.
     #[error(
         "this program was built without CUDA, which a GPU needs\n\

@@ -57,6 +57,49 @@ impl Footprint {
         }
     }
 
+    /// The same on a card, also in numbers of four bytes, of which one in bfloat16 is half.
+    /// Follows card.rs.
+    pub fn of_pass_on_card(
+        architecture: &Architecture,
+        tokens: usize,
+        targets: usize,
+        keep: Keep,
+    ) -> Self {
+        let a = architecture;
+        let (hidden, ffn) = (a.hidden_size, a.intermediate_size);
+        let (query, kv) = (a.query_size(), a.kv_size());
+        let columns = query + 2 * kv;
+        // In bytes. `Rest`: projected, attended, log_sum, mid, gate_up.
+        let input = 4 * hidden;
+        let rest = 2 * columns + 2 * query + 4 * a.heads + input + 4 * ffn;
+        let kept = match keep {
+            Keep::All => a.layers * (input + rest),
+            Keep::Inputs => a.layers * input + rest,
+            Keep::Nothing => rest + input,
+        };
+        // The gradient of the residual stream and a copy in bfloat16; then either what the
+        // feed-forward layer gates, twice, or what attention turns and differentiates.
+        let feed_forward = 4 * ffn + 4 * hidden;
+        let attention = 2 * (query + kv) + 2 * query + 2 * columns + 4 * a.heads;
+        let working = match keep {
+            Keep::Nothing => input + 2 * ffn.max(query + kv) + 2 * hidden,
+            _ => 2 * input + feed_forward.max(attention),
+        };
+        let rows = targets.min(chunk_rows(a.vocab_size));
+        // Logits and their gradient; rows before and after the norm, and their gradients.
+        let chunk = rows * (6 * a.vocab_size + 12 * hidden);
+        let whole = targets * a.vocab_size;
+        let kept_logits = match keep == Keep::All && whole <= CHUNK {
+            true => 4 * whole,
+            false => 0,
+        };
+        Self {
+            activations: (tokens * kept).div_ceil(4),
+            working: (tokens * working).div_ceil(4),
+            head: (chunk + kept_logits).div_ceil(4),
+        }
+    }
+
     /// All of it.
     pub fn total(self) -> usize {
         self.activations + self.working + self.head

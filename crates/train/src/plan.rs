@@ -13,6 +13,8 @@ use crate::{Config, Settings};
 
 /// The program itself, threads' working memory and what allocators keep.
 const PROGRAM: u64 = 12 << 20;
+/// Of a card's memory: the driver's own, compiled kernels, and the workspace of products.
+const CARD: u64 = 1 << 30;
 /// A tokenizer's tables, for each token of the vocabulary.
 const TOKENIZER: u64 = 1 << 10;
 /// Of an adapter that is proposed.
@@ -26,6 +28,8 @@ pub struct Held {
     pub precision: Precision,
     /// Numbers of the adapter that is trained, if the weights stand still.
     pub adapter: Option<usize>,
+    /// Whether they are on a card, and so is all that is computed with them.
+    pub on_card: bool,
 }
 
 impl Held {
@@ -34,6 +38,7 @@ impl Held {
         Self {
             precision: model.weights.precision(),
             adapter: model.adapter.as_ref().map(|adapter| adapter.values.len()),
+            on_card: model.is_on_card(),
         }
     }
 }
@@ -122,6 +127,7 @@ impl Plan {
         let bytes = |numbers: usize| 4 * numbers as u64;
         let all = Layout::new(architecture).len;
         let (whole, each) = match (held.precision, held.adapter) {
+            _ if held.on_card => (if held.adapter.is_some() { 2 } else { 6 }, 2),
             (Precision::F32, _) => (4, 4),
             (Precision::Bf16, Some(_)) => (2, 2),
             // With f32 masters, which are trained.
@@ -132,21 +138,33 @@ impl Plan {
             Some(adapter) => 2 * adapter,
             None => optimizer_numbers(architecture, load.optimizer),
         };
-        let pass = Footprint::of_pass(architecture, load.tokens, load.targets, load.keep);
+        let of_pass = match held.on_card {
+            true => Footprint::of_pass_on_card,
+            false => Footprint::of_pass,
+        };
+        let pass = of_pass(architecture, load.tokens, load.targets, load.keep);
         let episodes = load.episodes.unwrap_or(Episodes {
             count: 0,
             tokens: 0,
             cache_bytes: None,
         });
-        let packed = load.episodes.map_or(0, |_| packed_numbers(architecture));
+        let packed = match load.episodes {
+            Some(_) if !held.on_card => packed_numbers(architecture),
+            _ => 0,
+        };
         let cache = episodes.count * cached_numbers(architecture, episodes.tokens);
+        let cache = if held.on_card { cache / 2 } else { cache };
         let bound = episodes.cache_bytes.unwrap_or(usize::MAX) as u64;
         Self {
-            weights: whole * all as u64 + bytes(held.adapter.unwrap_or(0)),
+            weights: whole * all as u64
+                + held.adapter.unwrap_or(0) as u64 * if held.on_card { 6 } else { 4 },
             gradient: bytes(trained),
             optimizer: bytes(moments),
             generator: each * packed as u64 + bytes(episodes.count * architecture.vocab_size),
-            program: PROGRAM + TOKENIZER * architecture.vocab_size as u64,
+            program: match held.on_card {
+                true => CARD,
+                false => PROGRAM + TOKENIZER * architecture.vocab_size as u64,
+            },
             head: bytes(pass.head),
             working: bytes(pass.working),
             activations: bytes(pass.activations),
@@ -286,7 +304,7 @@ impl PlannedRun {
         let mut lighter = self.clone();
         lighter.held.precision = Precision::Bf16;
         let mut changes = Vec::new();
-        if self.held.precision != Precision::Bf16 {
+        if self.held.precision != Precision::Bf16 && !self.held.on_card {
             changes.push("model.weights = \"bf16\"".to_owned());
         }
         if self.held.adapter.is_none() {
@@ -391,7 +409,11 @@ mod tests {
         run.episodes = 0;
         let parameters = Layout::new(&run.architecture).len as u64;
         let mut check = |precision, adapter, expected: [u64; 3]| {
-            run.held = Held { precision, adapter };
+            run.held = Held {
+                precision,
+                adapter,
+                on_card: false,
+            };
             let plan = run.at_least();
             assert_eq!([plan.weights, plan.gradient, plan.optimizer], expected);
             assert_eq!((plan.generator, plan.cache), (0, 0));

@@ -83,13 +83,15 @@ impl Trainer {
         if settings.rollout.temperature > 0.0 {
             model.temperature = settings.rollout.temperature as f32;
         }
-        let reference = (settings.objective.kl_weight() > 0.0).then(|| match reference {
-            Some(mut reference) => {
-                reference.temperature = model.temperature;
-                Reference::Whole(Box::new(reference))
-            }
-            None => Reference::of_start(&model)?,
-        });
+        let reference = (settings.objective.kl_weight() > 0.0)
+            .then(|| match reference {
+                Some(mut reference) => {
+                    reference.temperature = model.temperature;
+                    Ok(Reference::Whole(Box::new(reference)))
+                }
+                None => Reference::of_start(&model),
+            })
+            .transpose()?;
         let mut learner = Learner::new(&model, settings.optimizer, keep)?;
         learner.activity = activity.clone();
         Ok(Self {

@@ -19,6 +19,22 @@ pub(crate) enum BenchCommand {
     Rollout(BenchRollout),
     /// How speed and memory change with threads, batch, context and model: a table and a plot
     Scale(BenchScale),
+    /// No speed: how far every operation of a pass is from the same in f64
+    Operations(BenchOperations),
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact bench operations
+  pact bench operations --json")]
+pub(crate) struct BenchOperations {
+    /// What computes: `cpu`, or a graphics card, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: model::Place,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Whose speed is measured, and how.
@@ -42,6 +58,9 @@ pub(crate) struct BenchSubject {
     /// Threads; 0 is as many as the machine runs at once
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) threads: usize,
+    /// What computes: `cpu`, or a graphics card, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: model::Place,
     /// Times that it is measured, after one that does not count
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
     pub(crate) repetitions: usize,

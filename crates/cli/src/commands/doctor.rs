@@ -1,14 +1,16 @@
 //! `pact doctor`: what this machine has for a run, and what it lacks.
 
 use anyhow::Result;
+use model::{ModelError, Place};
 use serde_json::json;
 
 use crate::args::Doctor;
-use crate::config_file;
 use crate::exit::Exit;
+use crate::{config_file, engine};
 
 /// Optional parts, and whether this program has them.
-const PARTS: [(&str, bool); 4] = [
+const PARTS: [(&str, bool); 5] = [
+    ("cuda", cfg!(feature = "cuda")),
     ("mcp", cfg!(feature = "mcp")),
     ("parquet", cfg!(feature = "parquet")),
     ("search", cfg!(feature = "search")),
@@ -20,6 +22,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
     let report = sandbox::doctor(&config.python, &config.sandbox)?;
     let threads = std::thread::available_parallelism()?.get();
     let instructions = model::Instructions::current();
+    let card = card(config.engine.device)?;
     let text = match arguments.json {
         true => {
             let parts: serde_json::Map<_, _> = (PARTS.iter())
@@ -28,6 +31,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
             let all = json!({
                 "threads": threads,
                 "instructions": instructions.name(),
+                "card": card,
                 "parts": parts,
                 "sandbox": report,
             });
@@ -43,7 +47,7 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
                 }
             };
             format!(
-                "threads       {threads}\ninstructions  {}\nbuilt with    {}\nbuilt without {}\n{report}",
+                "threads       {threads}\ninstructions  {}\ncard          {card}\nbuilt with    {}\nbuilt without {}\n{report}",
                 instructions.name(),
                 parts(true),
                 parts(false)
@@ -55,4 +59,20 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
         None => Exit::Done,
         Some(_) => Exit::Failed,
     })
+}
+
+/// The card in a line. A machine without one lacks nothing, unless the config asks for it.
+fn card(asked: Place) -> Result<String, ModelError> {
+    let look = |place: Place| Ok(place.look(&engine::compiled())?.map(|(card, _)| card));
+    match asked {
+        Place::Cpu => Ok(match look(Place::Cuda(0)) {
+            Ok(card) => card.unwrap_or_default(),
+            Err(error) => {
+                let error: ModelError = error;
+                let text = error.to_string();
+                format!("none: {}", text.lines().next().unwrap_or_default())
+            }
+        }),
+        asked => look(asked).map(Option::unwrap_or_default),
+    }
 }

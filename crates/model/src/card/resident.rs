@@ -201,6 +201,6 @@ fn check(a: &Architecture) -> Result<(), ModelError> {
     };
     Err(ModelError::Gpu {
         what: format!("the model's {wrong} on a GPU"),
-        hint: "train it with `model.device = \"cpu\"`",
+        hint: "train it with `engine.device = \"cpu\"`",
     })
 }

@@ -25,21 +25,21 @@ pub(super) fn signatures(source: &str) -> Vec<Signature> {
 }
 
 fn signature(text: &str) -> Signature {
-    let text = match text.find("__launch_bounds__") {
-        Some(at) => text[at..].split_once(')').map_or(text, |(_, rest)| rest),
-        None => text,
+    let text = match text.split_once('(') {
+        // These parentheses are the bounds': the kernel's come after.
+        Some((before, bounds)) if before.trim_end().ends_with("__launch_bounds__") => {
+            bounds.split_once(')').map_or("", |(_, rest)| rest)
+        }
+        _ => text,
     };
     let (name, rest) = text.split_once('(').unwrap_or((text, ""));
     let parameters = rest
         .split_once(')')
         .map_or("", |(parameters, _)| parameters);
+    let parameters = parameters.split(',').filter(|text| !text.trim().is_empty());
     Signature {
         name: last_word(name).to_owned(),
-        parameters: parameters
-            .split(',')
-            .filter(|text| !text.trim().is_empty())
-            .map(parameter)
-            .collect(),
+        parameters: parameters.map(parameter).collect(),
     }
 }
 

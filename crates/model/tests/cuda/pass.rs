@@ -1,7 +1,7 @@
 //! Passes and steps on the emulated GPU, held to the CPU's over the same bfloat16 weights.
 
 use model::{
-    Adapter, Buffers, Coefficient, Keep, LoraConfig, Model, OptimizerConfig, ParameterSpec,
+    Adapter, Buffers, Coefficient, Keep, LoraConfig, Model, OptimizerConfig, ParameterSpec, Place,
     Precision, Preset, TokenTree, Weights, init,
 };
 
@@ -38,7 +38,7 @@ fn model(adapted: bool) -> Model {
 }
 
 fn on_card(mut model: Model) -> Model {
-    model.move_to_card(0, &cubins()).expect("there is a card");
+    (model.move_to(Place::Cuda(0), &cubins())).expect("there is a card");
     model
 }
 
@@ -205,6 +205,18 @@ fn steps_on_a_card_are_the_cpus_and_can_be_taken_up_again() {
             there.step(&mut optimizer, &on, 1.0).expect("a step");
             again.step(&mut resumed, &on, 1.0).expect("a step");
             assert!(trained(&there) == trained(&again));
+        }
+    });
+}
+
+#[test]
+fn every_operation_on_a_card_is_the_reference_within_bfloat16() {
+    emulated(&[], || {
+        let checked = Model::check_operations(Place::Cuda(0), &cubins()).expect("there is a card");
+        assert!(checked.len() > 25);
+        for it in checked {
+            println!("{:32} {:.1e}", it.operation, it.error);
+            assert!(it.error < 6e-3, "{}: {}", it.operation, it.error);
         }
     });
 }

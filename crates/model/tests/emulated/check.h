@@ -98,14 +98,18 @@ static void near(const std::vector<T>& found, const std::vector<double>& expecte
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+#ifndef ORDERS
+#define ORDERS 4
+#endif
+
 /// Runs all checks under several orders of the threads.
-static inline int run(const std::function<void()>& checks, int orders) {
-    for (int seed = 0; seed < orders; seed++) {
+static inline int run(const std::function<void()>& checks) {
+    for (int seed = 0; seed < ORDERS; seed++) {
         emulate::order(seed);
         generator.seed(seed + 1);
         checks();
     }
     if (failures) return 1;
-    std::printf("all kernels agree with their references under %d orders of the threads\n", orders);
+    std::printf("all kernels agree with their references under %d orders of the threads\n", ORDERS);
     return 0;
 }

@@ -201,8 +201,7 @@ static void check_attention(std::vector<int> end, Shape shape) {
     launch(attention::attention_backward_queries, grid, gradient.data(), v_stride, q, k, qk_stride, v, v_stride,
            dout.data(), log_sum.data(), delta.data(), end.data(), blocks.ranges_at.data(), blocks.ranges.data(), tokens,
            shape.heads, shape.kv_heads, scale);
-    grid = {unsigned(count), unsigned(shape.kv_heads), THREADS,
-            256 * HEAD_DIM + 8 * QUERIES * HEAD_DIM + 16 * QUERIES};
+    grid = {unsigned(count), unsigned(shape.kv_heads), THREADS, 512 * HEAD_DIM + 512};
     launch(attention::attention_backward_keys, grid, gradient.data() + shape.attended(),
            gradient.data() + shape.rotated(), v_stride, q, k, qk_stride, v, v_stride, dout.data(), log_sum.data(),
            delta.data(), end.data(), blocks.reach.data(), tokens, shape.heads, shape.kv_heads, scale);
@@ -213,17 +212,18 @@ static void check_attention(std::vector<int> end, Shape shape) {
 }
 
 int main() {
-    return run(
-        [] {
-            for (bool normed : {false, true}) {
-                check_rotary(70, {3, 1}, normed);
-                check_rotary(5, {8, 2}, normed);
-            }
-            check_attention(random_forest(200), {4, 2});
-            check_attention(random_forest(330), {3, 1});
-            // One sequence of whole tiles, and one token alone.
-            check_attention(std::vector<int>(192, 192), {2, 2});
-            check_attention({1}, {1, 1});
-        },
-        4);
+    return run([] {
+        for (bool normed : {false, true}) {
+            check_rotary(70, {3, 1}, normed);
+            check_rotary(5, {8, 2}, normed);
+        }
+        check_attention(random_forest(140), {4, 2});
+        check_attention(random_forest(260), {3, 1});
+        // A tree that ends just before the last query of a warp; one sequence of whole tiles; one token alone.
+        std::vector<int> two(79, 79);
+        two.resize(130, 130);
+        check_attention(two, {2, 1});
+        check_attention(std::vector<int>(192, 192), {2, 2});
+        check_attention({1}, {1, 1});
+    });
 }

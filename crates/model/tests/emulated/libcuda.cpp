@@ -13,123 +13,23 @@
 //   EMULATED_CUDA_ORDER=0           in which order threads take turns, as `runtime.h` says
 #include <algorithm>
 #include <csignal>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <map>
-#include <mutex>
-#include <string>
-#include <vector>
 
-#include <dlfcn.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "emulated.h"
+#include "card.h"
+
+Card card;
+std::recursive_mutex lock;
+thread_local void* current;
 
 namespace {
-
-enum Result {
-    SUCCESS = 0,
-    INVALID_VALUE = 1,
-    OUT_OF_MEMORY = 2,
-    NOT_INITIALIZED = 3,
-    INVALID_DEVICE = 101,
-    INVALID_IMAGE = 200,
-    INVALID_CONTEXT = 201,
-    NO_BINARY_FOR_GPU = 209,
-    INVALID_HANDLE = 400,
-    NOT_FOUND = 500,
-    ILLEGAL_ADDRESS = 700,
-    LAUNCH_OUT_OF_RESOURCES = 701,
-    CAPTURE_UNSUPPORTED = 900,
-};
 
 const size_t PAGE = 4096;
 const unsigned char FRESH = 0xFF, GUARD = 0xA5;
 
-long long setting(const char* name, long long otherwise) {
-    const char* text = std::getenv(name);
-    return text ? std::atoll(text) : otherwise;
-}
-
-[[noreturn]] void fail(const std::string& what) {
-    std::fprintf(stderr, "emulated GPU: %s\n", what.c_str());
-    std::abort();
-}
-
-struct Allocation {
-    size_t bytes;
-    unsigned char* mapped;
-    size_t mapped_bytes;
-};
-
-struct Work {
-    void (*run)(void*);
-    void* data;
-    void (*drop)(void*);
-};
-
-struct Graph {
-    std::vector<Work> works;
-    /// A graph, and what was instantiated of it, are destroyed one by one.
-    int holders;
-};
-
-struct Stream {
-    Graph* recording;
-};
-
-struct Module {
-    void* library;
-    int file;
-    std::vector<struct Function*> functions;
-};
-
-struct Function {
-    void (*run)(void**, const unsigned*, size_t);
-    std::vector<unsigned> sizes;
-    size_t shared;
-};
-
-/// The one card that has a context, and what was made in it.
-struct Card {
-    int retained, streams, modules, graphs, execs;
-    size_t used;
-    std::map<uintptr_t, Allocation> allocations;
-    long long launches;
-    bool failed;
-};
-
-Card card;
-std::recursive_mutex lock;
 bool started;
-thread_local void* current;
-
-int capability() { return int(setting("EMULATED_CUDA_CAPABILITY", 90)); }
-
-size_t largest_shared() {
-    switch (capability()) {
-        case 80: return 163 << 10;
-        case 86: case 89: return 99 << 10;
-        case 75: return 64 << 10;
-        default: return 227 << 10;
-    }
-}
-
-size_t total() { return size_t(setting("EMULATED_CUDA_MEMORY", 4LL << 30)); }
-
-size_t free_bytes() {
-    size_t taken = card.used + size_t(setting("EMULATED_CUDA_OTHERS", 0));
-    return taken < total() ? total() - taken : 0;
-}
-
-/// What each call that needs a context begins with.
-Result ready() {
-    if (!current) return INVALID_CONTEXT;
-    return card.failed ? ILLEGAL_ADDRESS : SUCCESS;
-}
 
 /// Says whose memory an access missed, and by how much.
 void on_fault(int, siginfo_t* info, void*) {
@@ -148,43 +48,14 @@ void on_fault(int, siginfo_t* info, void*) {
     std::abort();
 }
 
-void drop_graph(Graph* graph) {
-    if (--graph->holders > 0) return;
-    for (const Work& work : graph->works) work.drop(work.data);
-    delete graph;
-}
-
 void unmap(const Allocation& allocation) {
     munmap(allocation.mapped, allocation.mapped_bytes);
     card.used -= allocation.bytes;
 }
 
-/// Work of this file: `body` is kept by value.
-template <class Body>
-Result work(void* stream, Body body) {
-    if (Result result = ready()) return result;
-    auto run = [](void* data) { (*static_cast<Body*>(data))(); };
-    auto drop = [](void* data) { delete static_cast<Body*>(data); };
-    return Result(emulated_work(stream, run, new Body(body), drop));
-}
-
-bool recording(void* stream) { return static_cast<Stream*>(stream)->recording; }
-
 }  // namespace
 
 extern "C" {
-
-int emulated_work(void* stream, void (*run)(void*), void* data, void (*drop)(void*)) {
-    std::lock_guard guard(lock);
-    if (!stream) fail("work for the default stream, of which nothing should know");
-    if (Graph* graph = static_cast<Stream*>(stream)->recording) {
-        graph->works.push_back({run, data, drop});
-    } else {
-        run(data);
-        drop(data);
-    }
-    return SUCCESS;
-}
 
 void emulated_check(const void* address, size_t bytes, const char* what) {
     std::lock_guard guard(lock);
@@ -363,162 +234,6 @@ int cuMemsetD8Async(uintptr_t to, unsigned char value, size_t bytes, void* strea
     return work(stream, [=] {
         emulated_check(reinterpret_cast<void*>(to), bytes, "set bytes");
         std::memset(reinterpret_cast<void*>(to), value, bytes);
-    });
-}
-
-int cuStreamCreate(void** stream, unsigned flags) {
-    std::lock_guard guard(lock);
-    if (Result result = ready()) return result;
-    if (flags != 1) fail("a stream that waits for the default stream");
-    card.streams++;
-    *stream = new Stream();
-    return SUCCESS;
-}
-
-int cuStreamDestroy_v2(void* stream) {
-    std::lock_guard guard(lock);
-    card.streams--;
-    delete static_cast<Stream*>(stream);
-    return SUCCESS;
-}
-
-int cuStreamSynchronize(void* stream) {
-    std::lock_guard guard(lock);
-    return recording(stream) ? CAPTURE_UNSUPPORTED : ready();
-}
-
-int cuStreamBeginCapture_v2(void* stream, int) {
-    std::lock_guard guard(lock);
-    if (Result result = ready()) return result;
-    if (recording(stream)) return INVALID_VALUE;
-    card.graphs++;
-    static_cast<Stream*>(stream)->recording = new Graph{{}, 1};
-    return SUCCESS;
-}
-
-int cuStreamEndCapture(void* stream, void** graph) {
-    std::lock_guard guard(lock);
-    if (!recording(stream)) return INVALID_VALUE;
-    *graph = static_cast<Stream*>(stream)->recording;
-    static_cast<Stream*>(stream)->recording = nullptr;
-    return SUCCESS;
-}
-
-int cuGraphInstantiateWithFlags(void** exec, void* graph, unsigned long long) {
-    std::lock_guard guard(lock);
-    card.execs++;
-    static_cast<Graph*>(graph)->holders++;
-    *exec = graph;
-    return SUCCESS;
-}
-
-int cuGraphLaunch(void* exec, void* stream) {
-    std::lock_guard guard(lock);
-    if (recording(stream)) return CAPTURE_UNSUPPORTED;
-    for (const Work& work : static_cast<Graph*>(exec)->works) {
-        if (Result result = ready()) return result;
-        work.run(work.data);
-    }
-    return ready();
-}
-
-int cuGraphExecDestroy(void* exec) {
-    std::lock_guard guard(lock);
-    card.execs--;
-    drop_graph(static_cast<Graph*>(exec));
-    return SUCCESS;
-}
-
-int cuGraphDestroy(void* graph) {
-    std::lock_guard guard(lock);
-    card.graphs--;
-    drop_graph(static_cast<Graph*>(graph));
-    return SUCCESS;
-}
-
-/// An image is what the emulated NVRTC makes: 8 bytes of magic, the architecture, the size, a shared library.
-int cuModuleLoadData(void** module, const void* image) {
-    std::lock_guard guard(lock);
-    if (Result result = ready()) return result;
-    uint64_t head[3];
-    std::memcpy(head, image, sizeof head);
-    if (std::memcmp(head, "EMULATED", 8) != 0) return INVALID_IMAGE;
-    if (int(head[1]) != capability()) return NO_BINARY_FOR_GPU;
-    int file = memfd_create("module", 0);
-    auto bytes = static_cast<const char*>(image) + sizeof head;
-    for (uint64_t done = 0; done < head[2];) {
-        ssize_t count = write(file, bytes + done, head[2] - done);
-        if (count <= 0) fail("a module cannot be written");
-        done += uint64_t(count);
-    }
-    void* library = dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!library) return INVALID_IMAGE;
-    if (auto order = reinterpret_cast<void (*)(uint64_t)>(dlsym(library, "emulated_order")))
-        order(uint64_t(setting("EMULATED_CUDA_ORDER", 0)));
-    card.modules++;
-    *module = new Module{library, file, {}};
-    return SUCCESS;
-}
-
-int cuModuleUnload(void* handle) {
-    std::lock_guard guard(lock);
-    auto module = static_cast<Module*>(handle);
-    card.modules--;
-    for (Function* function : module->functions) delete function;
-    dlclose(module->library);
-    // The next one may get the same name, and would be this one again.
-    std::string name = "/proc/self/fd/" + std::to_string(module->file);
-    if (dlopen(name.c_str(), RTLD_NOW | RTLD_NOLOAD)) fail("a module that cannot be unloaded");
-    close(module->file);
-    delete module;
-    return SUCCESS;
-}
-
-int cuModuleGetFunction(void** function, void* handle, const char* name) {
-    std::lock_guard guard(lock);
-    auto module = static_cast<Module*>(handle);
-    void* run = dlsym(module->library, (std::string("emulated_run_") + name).c_str());
-    void* sizes = dlsym(module->library, (std::string("emulated_sizes_") + name).c_str());
-    if (!run || !sizes) return NOT_FOUND;
-    auto made = new Function{reinterpret_cast<void (*)(void**, const unsigned*, size_t)>(run), {}, 48 << 10};
-    made->sizes.resize(64);
-    made->sizes.resize(reinterpret_cast<unsigned (*)(unsigned*)>(sizes)(made->sizes.data()));
-    module->functions.push_back(made);
-    *function = made;
-    return SUCCESS;
-}
-
-int cuFuncSetAttribute(void* function, int attribute, int value) {
-    std::lock_guard guard(lock);
-    if (attribute != 8) fail("an attribute of a function that is not emulated");
-    if (value < 0 || size_t(value) > largest_shared()) return INVALID_VALUE;
-    static_cast<Function*>(function)->shared = size_t(value);
-    return SUCCESS;
-}
-
-int cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
-                   unsigned shared, void* stream, void** params, void** extra) {
-    std::lock_guard guard(lock);
-    if (Result result = ready()) return result;
-    if (extra) fail("a launch with its arguments packed");
-    auto function = static_cast<Function*>(handle);
-    if (!gx || !gy || !gz || gx > 0x7FFFFFFFu || gy > 65535 || gz > 65535) return INVALID_VALUE;
-    if (!bx || !by || !bz || size_t(bx) * by * bz > 1024 || shared > function->shared) return INVALID_VALUE;
-    // Arguments are copied now, as the driver does.
-    std::vector<std::vector<char>> arguments;
-    for (size_t i = 0; i < function->sizes.size(); i++) {
-        auto bytes = static_cast<const char*>(params[i]);
-        arguments.emplace_back(bytes, bytes + function->sizes[i]);
-    }
-    return work(stream, [=]() mutable {
-        if (++card.launches == setting("EMULATED_CUDA_FAILS_AT", 0)) {
-            card.failed = true;
-            return;
-        }
-        std::vector<void*> places;
-        for (auto& argument : arguments) places.push_back(argument.data());
-        const unsigned size[6] = {gx, gy, gz, bx, by, bz};
-        function->run(places.data(), size, shared);
     });
 }
 

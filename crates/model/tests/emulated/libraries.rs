@@ -10,10 +10,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// All that the libraries are built from.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 8] = [
+    ("card.h", include_str!("card.h")),
     ("emulated.h", include_str!("emulated.h")),
     ("runtime.h", include_str!("runtime.h")),
+    ("instructions.h", include_str!("instructions.h")),
     ("libcuda.cpp", include_str!("libcuda.cpp")),
+    ("libcuda_work.cpp", include_str!("libcuda_work.cpp")),
     ("libnvrtc.cpp", include_str!("libnvrtc.cpp")),
     ("libcublasLt.cpp", include_str!("libcublasLt.cpp")),
 ];
@@ -61,7 +64,7 @@ fn build(library: &str, beside: &Path, folder: &Path) {
         .args(["-std=c++17", "-O3", "-fPIC", "-shared"])
         .arg(format!("-DEMULATED_FOLDER=\"{}\"", folder.display()))
         .arg(format!("-Wl,-soname,{library},-rpath,$ORIGIN"))
-        .arg(library.replace(".so", ".cpp"))
+        .args(sources_of(library))
         .args(["-o", library]);
     if library == "libcublasLt.so" {
         gcc.args(["-L.", "-lcuda"]);
@@ -72,4 +75,10 @@ fn build(library: &str, beside: &Path, folder: &Path) {
         "{library}:\n{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+fn sources_of(library: &str) -> impl Iterator<Item = &str> {
+    let stem = library.trim_end_matches(".so");
+    let names = FILES.iter().map(|(name, _)| *name);
+    names.filter(move |name| name.starts_with(stem) && name.ends_with(".cpp"))
 }

@@ -226,16 +226,14 @@ static void check_optimizer(int n) {
 }
 
 int main() {
-    return run(
-        [] {
-            // The second width is no multiple of 8, the last takes several rounds of a block.
-            for (auto [count, width] : {std::pair{70, 64}, {5, 37}, {3, 2056}}) {
-                check_rows(count, width);
-                check_norm(count, width);
-                check_swiglu(count, width);
-            }
-            for (auto [count, vocab] : {std::pair{3, 50}, {2, 10'003}, {2, 4096}}) check_head(count, vocab);
-            for (int n : {1, 100, 10'001}) check_optimizer(n);
-        },
-        4);
+    return run([] {
+        // The second width is no multiple of 8, the last takes several rounds of a block.
+        for (auto [count, width] : {std::pair{70, 64}, {5, 37}, {3, 2056}}) {
+            check_rows(count, width);
+            check_norm(count, width);
+            check_swiglu(count, width);
+        }
+        for (auto [count, vocab] : {std::pair{3, 50}, {2, 10'003}, {2, 4096}}) check_head(count, vocab);
+        for (int n : {1, 100, 10'001}) check_optimizer(n);
+    });
 }

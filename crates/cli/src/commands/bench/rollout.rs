@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &BenchRollout) -> Result<()> {
     let run = place.path().join("run");
     let folder = RunFolder::create(Arc::new(RealDisk), &run, "", &RunRecord::default())?;
     let trainer = Trainer::new(parts(&config, clock::start())?, folder)?;
-    eprintln!("{}", engine::chosen(&trainer.model));
+    eprintln!("{}", engine::chosen(&trainer.model)?);
     let steps = Steps::measure(trainer)?;
     super::print(arguments.json, steps.to_json(), &steps.to_text())
 }

@@ -55,15 +55,17 @@ impl Subject {
         let architecture = architecture(arguments)?;
         let config = Engine {
             threads: arguments.threads,
+            device: arguments.device,
             ..Engine::default()
         };
         engine::start(&config)?;
-        let memory = engine::memory(&config);
+        let memory = engine::memory(&config)?;
         let clock = clock::start();
         let seed = Seed(arguments.seed);
         let gemm = model::measure_gemm(&*clock);
-        let model = random(architecture, arguments, &seed, purpose)?;
-        eprintln!("{}", engine::chosen(&model));
+        let mut model = random(architecture, arguments, &seed, purpose)?;
+        engine::place(&mut model, &config)?;
+        eprintln!("{}", engine::chosen(&model)?);
         Ok(Self {
             model,
             repetitions: arguments.repetitions,

@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
         None => Trainer::new(parts, folder)?,
     };
     let _log = log::begin(&run)?;
-    eprintln!("{}", engine::chosen(&trainer.model));
+    eprintln!("{}", engine::chosen(&trainer.model)?);
     eprintln!("run: {}", run.display());
     if let Some(warning) = plan.warning() {
         eprintln!("{warning}");
@@ -177,7 +177,8 @@ fn settings(config: &RunConfig) -> Settings {
 /// What a config's trainer is made of.
 pub(super) fn parts(config: &RunConfig, clock: train::Clock) -> Result<Parts> {
     let settings = settings(config);
-    let policy = Policy::of_config(&config.model, config.chat.clone(), settings.seed)?;
+    let mut policy = Policy::of_config(&config.model, config.chat.clone(), settings.seed)?;
+    engine::place(&mut policy.model, &config.engine)?;
     Ok(Parts {
         source: suites::training(config, &settings)?,
         reference: reference(config)?,
@@ -200,7 +201,8 @@ fn reference(config: &RunConfig) -> Result<Option<::model::Model>> {
         weights: config.model.weights,
         ..Model::default()
     };
-    let policy = Policy::of_config(&model, config.chat.clone(), Seed(config.seed))?;
+    let mut policy = Policy::of_config(&model, config.chat.clone(), Seed(config.seed))?;
+    engine::place(&mut policy.model, &config.engine)?;
     Ok(Some(policy.model))
 }
 

@@ -22,7 +22,8 @@ pub(super) struct MemoryPlan {
 
 impl MemoryPlan {
     pub(super) fn new(config: &RunConfig, settings: Settings) -> Result<Self> {
-        let (architecture, held) = Policy::plan(&config.model, config.chat.clone())?;
+        let (architecture, held) =
+            Policy::plan(&config.model, config.engine.device, config.chat.clone())?;
         let run = PlannedRun {
             architecture,
             held,
@@ -30,7 +31,7 @@ impl MemoryPlan {
             episodes: episodes(config),
             settings,
         };
-        let memory = engine::memory(&config.engine);
+        let memory = engine::memory(&config.engine)?;
         let changes = memory.map(|memory| run.settings_that_fit(memory));
         Ok(Self {
             least: run.at_least(),

@@ -7,8 +7,10 @@
 //
 // A block has 4 warps of 16 rows each, of tiles as the prelude has them.
 
-/// Queries of a tile in the pass over keys: their accumulators leave no registers for more where heads are wide.
-#define QUERIES (HEAD_DIM > 64 ? 32 : 64)
+/// Queries of a tile in the pass over keys, whose accumulators leave no registers for more.
+#define QUERIES 32
+/// Blocks whose registers fit a multiprocessor without spills.
+#define AT_ONCE (HEAD_DIM > 64 ? 2 : 3)
 
 static_assert(HEAD_DIM <= 128, "accumulators of wider heads do not fit the registers");
 
@@ -95,7 +97,7 @@ __device__ __forceinline__ bool sees(int query, int key, int end) { return key <
 
 /// Grid: tiles, heads. `log_sum` is the log of each softmax's denominator, which the backward pass needs; `q` and `k`
 /// point to the first head of rows that are `qk_stride` numbers long. Dynamic shared memory: 512 HEAD_DIM + 512 bytes.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE)
     attention_forward(bf16* out, float* log_sum, const bf16* q, const bf16* k, int qk_stride, const bf16* v,
                       int v_stride, const int* end, const int* ranges_at, const int* ranges, int tokens, int heads,
                       int kv_heads, float scale) {
@@ -198,7 +200,7 @@ extern "C" __global__ void attention_delta(float* delta, const bf16* out, const 
 
 /// dq, tile by tile: with p = e^(scale s - log_sum) and ds = p (dout v^T - delta), dq = scale ds k. Grid: tiles, heads.
 /// Dynamic shared memory: 640 HEAD_DIM + 512 bytes.
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE)
     attention_backward_queries(bf16* dq, int dq_stride, const bf16* q, const bf16* k, int qk_stride, const bf16* v,
                                int v_stride, const bf16* dout, const float* log_sum, const float* delta,
                                const int* end, const int* ranges_at, const int* ranges, int tokens, int heads,
@@ -288,8 +290,8 @@ struct QueryStages {
 /// dk and dv of one block of keys, over all queries that may see them of all heads of its group, one after another:
 /// with p and ds as above, dv = p^T dout and dk = scale ds^T q. A warp has 16 keys and computes transposed scores, so
 /// that they are the left side of the products that follow. reach[b] is the largest end of block b's keys. Grid: key
-/// blocks, kv_heads. Dynamic shared memory: 256 HEAD_DIM + 8 QUERIES HEAD_DIM + 16 QUERIES bytes.
-extern "C" __global__ void __launch_bounds__(THREADS)
+/// blocks, kv_heads. Dynamic shared memory: 512 HEAD_DIM + 512 bytes.
+extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE)
     attention_backward_keys(bf16* dk, bf16* dv, int dkv_stride, const bf16* q, const bf16* k, int qk_stride,
                             const bf16* v, int v_stride, const bf16* dout, const float* log_sum, const float* delta,
                             const int* end, const int* reach, int tokens, int heads, int kv_heads, float scale) {

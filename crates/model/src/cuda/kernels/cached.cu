@@ -14,7 +14,8 @@
 extern "C" __global__ void cache_write(bf16* cache, const bf16* rotated, const bf16* projected, const int* slots,
                                        int rows, int heads, int kv_heads) {
     const bf16* keys = row_of(rotated, blockIdx.x, (heads + kv_heads) * HEAD_DIM) + heads * HEAD_DIM;
-    const bf16* values = row_of(projected, blockIdx.x, (heads + 2 * kv_heads) * HEAD_DIM) + (heads + kv_heads) * HEAD_DIM;
+    const bf16* values = row_of(projected, blockIdx.x, (heads + 2 * kv_heads) * HEAD_DIM);
+    values += (heads + kv_heads) * HEAD_DIM;
     int slot = slots[blockIdx.x], block = slot / TILE, place = slot % TILE;
     for (int i = threadIdx.x; i < 2 * kv_heads * CHUNKS; i += blockDim.x) {
         int kv = i / CHUNKS / 2, of_values = i / CHUNKS % 2, at = i % CHUNKS * 8;
@@ -47,11 +48,16 @@ struct Piece {
     __device__ __forceinline__ int head(int m) const { return kv * of_group + m % of_group; }
 };
 
+/// Where results go.
+struct Partials {
+    float *out, *max, *sum;
+};
+
 /// A piece of at most 64 / SPLITS queries: of each block of keys, a warp takes one of SPLITS parts for its 16 queries.
 template <int SPLITS>
-__device__ __forceinline__ void attend(float* partial_out, float* partial_max, float* partial_sum, const bf16* rotated,
-                                       const bf16* cache, const int* positions, const Piece& piece, int heads,
-                                       int kv_heads, float scale, unsigned char* shared) {
+__device__ __forceinline__ void attend(const Partials& partials, const bf16* rotated, const bf16* cache,
+                                       const int* positions, const Piece& piece, int heads, int kv_heads, float scale,
+                                       unsigned char* shared) {
     constexpr int KEYS = TILE / SPLITS;
     bf16 *keys = reinterpret_cast<bf16*>(shared), *values = keys + 2 * TILE * HEAD_DIM;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, group = lane / 4, pair = lane % 4;
@@ -74,7 +80,7 @@ __device__ __forceinline__ void attend(float* partial_out, float* partial_max, f
     for (int i = threadIdx.x; i < TILE * CHUNKS; i += THREADS) {
         int m = i / CHUNKS, chunk = i % CHUNKS;
         bool inside = m < count;
-        const bf16* row = rotated + (inside ? static_cast<long long>(piece.row(m)) * stride + piece.head(m) * HEAD_DIM : 0);
+        const bf16* row = inside ? row_of(rotated, piece.row(m), stride) + piece.head(m) * HEAD_DIM : rotated;
         cp_async_16(second + swizzled(m, chunk), row + chunk * 8, inside);
     }
     cp_async_commit();
@@ -129,7 +135,7 @@ __device__ __forceinline__ void attend(float* partial_out, float* partial_max, f
         multiply(x, s, values + (stage * TILE + first_key) * HEAD_DIM);
     }
     cp_async_wait<0>();
-    // Nobody reads the tiles any more: their place takes each warp's 16 rows of results (half of it), its peaks and sums.
+    // Nobody reads the tiles any more: their place takes each warp's 16 rows of results, its peaks and sums.
     __syncthreads();
     float* outs = reinterpret_cast<float*>(shared);
     float *peaks = outs + THREADS / WARP * 16 * HEAD_DIM, *sums = peaks + THREADS / WARP * 16;
@@ -155,10 +161,10 @@ __device__ __forceinline__ void attend(float* partial_out, float* partial_max, f
             out += weight * outs[(row + 16 * part) * HEAD_DIM + column];
         }
         long long at = static_cast<long long>(piece.partial + m / piece.of_group) * heads + piece.head(m);
-        partial_out[at * HEAD_DIM + column] = out;
+        partials.out[at * HEAD_DIM + column] = out;
         if (column == 0) {
-            partial_max[at] = largest;
-            partial_sum[at] = total;
+            partials.max[at] = largest;
+            partials.sum[at] = total;
         }
     }
 }
@@ -167,18 +173,19 @@ __device__ __forceinline__ void attend(float* partial_out, float* partial_max, f
 /// largest), [partials, heads] each, and the same sum of values, [partials, heads, HEAD_DIM]. A key is seen by rows
 /// whose position is its own or later. Grid: pieces, kv_heads; 128 threads. Dynamic shared memory: 512 HEAD_DIM bytes.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    cached_attention(float* partial_out, float* partial_max, float* partial_sum, const bf16* rotated, const bf16* cache,
-                     const int* pieces, const int* blocks, const int* positions, int heads, int kv_heads,
-                     float scale) {
+    cached_attention(float* partial_out, float* partial_max, float* partial_sum, const bf16* rotated,
+                     const bf16* cache, const int* pieces, const int* blocks, const int* positions, int heads,
+                     int kv_heads, float scale) {
     DYNAMIC_SHARED(shared);
     const int* of = pieces + PIECE * blockIdx.x;
     Piece piece{of[0], of[1], of[3], of[4], of[5], blocks + of[2], heads / kv_heads, static_cast<int>(blockIdx.y)};
+    Partials partials{partial_out, partial_max, partial_sum};
     if (piece.queries() <= 16)
-        attend<4>(partial_out, partial_max, partial_sum, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
+        attend<4>(partials, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
     else if (piece.queries() <= 32)
-        attend<2>(partial_out, partial_max, partial_sum, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
+        attend<2>(partials, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
     else
-        attend<1>(partial_out, partial_max, partial_sum, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
+        attend<1>(partials, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
 }
 
 /// Merges each row's partial results, row_pieces[row_pieces_at[row]..row_pieces_at[row + 1]], in that order. Grid: rows.

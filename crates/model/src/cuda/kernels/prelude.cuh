@@ -27,9 +27,14 @@ typedef unsigned bf16x2;
 /// The block's dynamic shared memory under a name, 128-byte aligned.
 #define DYNAMIC_SHARED(name) unsigned char* const name = emulate::shared_memory
 
+/// How many rounds of a loop the compiler is to have under way at once.
+#define UNROLL(rounds)
+
 #else
 
 #define DYNAMIC_SHARED(name) extern __shared__ __align__(128) unsigned char name[]
+#define PRAGMA(text) _Pragma(#text)
+#define UNROLL(rounds) PRAGMA(unroll rounds)
 
 /// Rounds both to nearest even.
 __device__ __forceinline__ bf16x2 pack_bf16(float low, float high) {

@@ -30,6 +30,8 @@ extern "C" __global__ void add_rows(float* to, const float* from, const int* ord
     float* out = row_of(to, ids[blockIdx.x], width);
     for (int i = first_eight(); i < width; i += next_eight()) {
         float sum[8] = {};
+        // Frequent tokens have long groups: several rows are under way at once.
+        UNROLL(4)
         for (int member = start; member < end; member++) {
             float values[8];
             load_eight(values, row_of(from, order[member], width) + i, width - i);

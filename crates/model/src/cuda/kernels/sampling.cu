@@ -17,14 +17,15 @@ struct Row {
     __device__ __forceinline__ float weight_of(float logit) const { return fast_exp2((logit - peak) * to_exponent); }
 };
 
-/// What is kept of a row: the tokens whose weights' bits are above `bits`, and of those that have them the first `ties`.
+/// What is kept of a row: the tokens whose weights' bits are above `bits`, and of those that have just these the first
+/// `ties`.
 struct Cut {
     unsigned bits;
     int ties;
 };
 
-/// The highest threshold, from `cut.bits` on, such that what is kept of the tokens that reach it still measures at least
-/// `wanted`, by number or by mass; then as few of those that just reach it as will do.
+/// The highest threshold, from `cut.bits` on, such that what is kept of the tokens that reach it still measures at
+/// least `wanted`, by number or by mass; then as few of those that just reach it as will do.
 template <bool by_mass>
 __device__ Cut keep_largest(const Row& row, Cut cut, double wanted) {
     unsigned low = cut.bits, high = ONE_BITS + 1;
@@ -155,7 +156,8 @@ __device__ int invert(const Row& row, const Cut& cut, double target) {
             double other = __shfl_up_sync(ALL_LANES, sum, distance);
             if (lane >= distance) sum += other;
         }
-        unsigned passed = __ballot_sync(ALL_LANES, target < sum), weighs = __ballot_sync(ALL_LANES, kept && weight > 0.0f);
+        unsigned passed = __ballot_sync(ALL_LANES, target < sum);
+        unsigned weighs = __ballot_sync(ALL_LANES, kept && weight > 0.0f);
         if (passed) return first + __ffs(passed) - 1;
         // The last that weighs anything, should rounding leave the sum short of the target.
         if (weighs) token = first + WARP - 1 - __clz(weighs);

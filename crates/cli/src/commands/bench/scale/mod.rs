@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &BenchScale) -> Result<()> {
     let clock = clock::start();
     let machine = Machine {
         bandwidth: model::measure_bandwidth(&*clock),
-        memory: engine::memory(&config),
+        memory: engine::memory(&config)?,
         threads: rayon::current_num_threads(),
     };
     let measured = measure(points(arguments, &machine), &machine, arguments, &*clock)?;
