@@ -17,6 +17,7 @@ use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::{Array, Device};
 use crate::error::ModelError;
+use crate::generator::{self, Decode};
 use crate::operations::{self, Checked};
 use crate::optimizer::gradient_norm;
 use crate::pass::Forward;
@@ -466,6 +467,21 @@ impl Model {
             #[cfg(feature = "cuda")]
             Home::Card(resident) => resident.device.describe().map(Some),
         }
+    }
+
+    /// What samples where the model is, sequences of at most `positions` tokens.
+    pub(crate) fn decoder(&self, positions: usize) -> Done<Box<dyn Decode + '_>> {
+        Ok(match &self.home {
+            Home::Cpu => Box::new(generator::Decoder::new(self, positions)),
+            #[cfg(feature = "cuda")]
+            Home::Card(resident) => {
+                let card = Card {
+                    model: self,
+                    resident,
+                };
+                Box::new(card::Decoder::new(card, positions)?)
+            }
+        })
     }
 
     /// Whether everything that is trained is a finite number.
