@@ -102,8 +102,7 @@ pub fn templates(bytes: &[u8]) {
         return;
     }
     let config = json!({"eos_token": "<|im_end|>", "chat_template": template}).to_string();
-    let tokenizer = chat::fixture::tokenizer_json();
-    let Ok(chat) = Chat::from_json(&tokenizer, &config, Config::default()) else {
+    let Ok(chat) = KEEP.with_template(&config) else {
         return;
     };
     let messages = [Message::new(Role::User, "q"), Message::new(Role::User, "")];
@@ -198,8 +197,8 @@ pub fn calls(bytes: &[u8]) {
     }
 }
 
-/// The body of an endpoint's reply, whole or streamed, and what an HTTP environment says of a
-/// score. The first byte chooses the form of calls and how many tokens a turn may have.
+/// The body of an endpoint's reply, whole or streamed. The first byte chooses the form of calls
+/// and how many tokens a turn may have.
 pub fn replies(bytes: &[u8]) {
     let Some((form, body)) = choice(bytes) else {
         return;
@@ -209,7 +208,20 @@ pub fn replies(bytes: &[u8]) {
         _ => CallFormat::Python,
     };
     remote::endpoint::read_reply(&KEEP, calls, body, usize::from(form));
-    if let Ok(value) = serde_json::from_slice(body) {
-        let _ = env::own::read_score(&value);
+}
+
+/// The body of an HTTP environment's reply. The first byte chooses how much of a text an agent
+/// reads.
+pub fn environments(bytes: &[u8]) {
+    if let Some((longest, body)) = choice(bytes) {
+        remote::http_env::read_reply(body, usize::from(longest));
+    }
+}
+
+/// A message of an MCP server's. The first byte chooses how much of a text an agent reads.
+#[cfg(feature = "mcp")]
+pub fn mcp(bytes: &[u8]) {
+    if let Some((longest, message)) = choice(bytes) {
+        remote::mcp::read_message(message, usize::from(longest));
     }
 }
