@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use episode::{EvaluationMode, RunRecord, Status};
 use live::{Moment, RunState, View};
-use report::{Follower, PageRun, RunFolder, csv, episode_rows, run_summary};
+use report::{Follower, PageRun, RunFolder, Tensorboard, csv, episode_rows, run_summary};
 use store::{Disk, Operation, RealDisk};
 use train::Checkpoint;
 use view::Viewer;
@@ -55,8 +55,9 @@ pub fn runs(bytes: &[u8]) {
     });
 }
 
-/// The files of a run folder in this order, parted by zero bytes, as its pages, its picture in a
-/// terminal and its viewer show them.
+/// The files of a run folder in this order, parted by zero bytes, as they are shown by whom the
+/// first byte chooses: its page, its picture in a terminal, its viewer, or the commands that print
+/// a part of it.
 pub fn folders(bytes: &[u8]) {
     const FILES: [&str; 10] = [
         "config.toml",
@@ -64,27 +65,42 @@ pub fn folders(bytes: &[u8]) {
         "episodes.jsonl",
         "evaluations.jsonl",
         "evaluations/step-000000-greedy.jsonl",
-        "skipped/step-000001.jsonl",
+        SKIPPED,
         "traces.jsonl",
         "log.jsonl",
         "status.json",
         "run.json",
     ];
+    const READERS: [fn(&Path); 4] = [page, picture, viewer, printed];
+    let Some((reader, bytes)) = choice(bytes) else {
+        return;
+    };
     let parts = bytes.splitn(FILES.len(), |&byte| byte == 0);
     let files: Vec<(&str, &[u8])> = FILES.into_iter().zip(parts).collect();
-    with_files(&files, |folder| {
-        page(folder);
-        picture(folder);
-        let _ = report::skipped_text(&folder.join(FILES[5]));
-        if let Ok(run) = RunFolder::open(folder) {
-            for mode in [EvaluationMode::Greedy, EvaluationMode::Sampled] {
-                let _ = run.evaluated_episodes(0, mode).map(Iterator::count);
-            }
-        }
-        if let Ok(viewer) = Viewer::open(folder, Some(Box::new(bytes_of))) {
-            viewer.read_whole();
-        }
-    });
+    with_files(&files, READERS[usize::from(reader) % READERS.len()]);
+}
+
+const SKIPPED: &str = "skipped/step-000001.jsonl";
+
+fn printed(folder: &Path) {
+    let _ = report::skipped_text(&folder.join(SKIPPED));
+    let Ok(run) = RunFolder::open(folder) else {
+        return;
+    };
+    for mode in [EvaluationMode::Greedy, EvaluationMode::Sampled] {
+        let _ = run.evaluated_episodes(0, mode).map(Iterator::count);
+    }
+    for recorded in run.episodes().into_iter().flatten().flatten() {
+        let _ = report::episode_text(&recorded.episode, &text_of, true);
+    }
+    let _ = Tensorboard::begin(&folder.join("tensorboard"), folder, 0, 1e9)
+        .and_then(|mut board| board.follow(1e9));
+}
+
+fn viewer(folder: &Path) {
+    if let Ok(viewer) = Viewer::open(folder, Some(Box::new(bytes_of))) {
+        viewer.read_whole();
+    }
 }
 
 fn page(folder: &Path) {

@@ -23,7 +23,10 @@ pub fn episode_text(episode: &Episode, decode: &dyn Fn(&[u32]) -> String, colour
     for (index, turn) in episode.turns.iter().enumerate() {
         if turn.segment >= episode.segments.len() {
             let (turn, segment) = (index + 1, turn.segment.saturating_add(1));
-            let _ = write!(text, "\n-- turn {turn} is of segment {segment}, which is not there\n");
+            let _ = write!(
+                text,
+                "\n-- turn {turn} is of segment {segment}, which is not there\n"
+            );
         }
     }
     text.push_str(&ending(episode));

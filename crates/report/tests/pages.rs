@@ -134,7 +134,10 @@ fn an_episode_whose_parts_do_not_fit_together_says_where() {
     let text = episode_text(&episode, &decode, false);
     let tokens = episode.segments[0].tokens.len();
     for told in [
-        format!("to {} cannot be shown: there are {tokens}, with {tokens} authors", usize::MAX),
+        format!(
+            "to {} cannot be shown: there are {tokens}, with {tokens} authors",
+            usize::MAX
+        ),
         "-- tokens 3 to 2 cannot be shown".to_owned(),
         "-- turn 3 is of segment 8, which is not there".to_owned(),
     ] {

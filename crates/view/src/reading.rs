@@ -268,8 +268,8 @@ fn shown_segments(
         }
         shown.push(ShownSegment::of(segment, bytes));
     }
-    let mut under_trace =
-        Some(credit.under_trace.iter()).filter(|under_trace| under_trace.len() == episode.sampled_tokens());
+    let mut under_trace = Some(credit.under_trace.iter())
+        .filter(|under_trace| under_trace.len() == episode.sampled_tokens());
     for (number, (turn, advantage)) in (episode.turns.iter())
         .zip(of_turns(credit, episode))
         .enumerate()

@@ -13,7 +13,9 @@ const LINT: &str = concat!("unsafe", "_code");
 /// The sources that ARCHITECTURE.md says have `unsafe`.
 pub(crate) fn listed(architecture: &str) -> BTreeSet<String> {
     let rows = table_below(architecture, "Unsafe");
-    let files = rows.iter().filter_map(|row| in_backticks(row.first()?).first().copied());
+    let files = rows
+        .iter()
+        .filter_map(|row| in_backticks(row.first()?).first().copied());
     files.map(str::to_owned).collect()
 }
 
