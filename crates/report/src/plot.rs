@@ -283,6 +283,10 @@ fn steps(axis: &RangeInclusive<f64>) -> Vec<f64> {
     let sizes = [1.0, 2.0, 5.0, 10.0].map(|size| size * power);
     let step = sizes.into_iter().find(|step| span / step <= 6.0);
     let step = step.unwrap_or(10.0 * power);
+    // So short a span that the least of numbers cannot divide it.
+    if step == 0.0 {
+        return Vec::new();
+    }
     let (first, last) = ((axis.start() / step).ceil(), (axis.end() / step).floor());
     (first as i64..=last as i64)
         .map(|multiple| multiple as f64 * step)
@@ -417,6 +421,7 @@ mod tests {
         assert_eq!(decades(&(0.0..=2.0)), [1.0, 10.0, 100.0]);
         assert_eq!(steps(&(-3.0..=63.0)), [0.0, 20.0, 40.0, 60.0]);
         assert_eq!(steps(&(0.01..=0.55)).len(), 5);
+        assert_eq!(steps(&(0.0..=f64::from_bits(1))), [0.0; 0]);
         let texts = [0.0, 1.0, 50e3, 2e6, 0.5, 1500.0, -20.0, 1.5e-5, 2e-4].map(short);
         assert_eq!(
             texts,
