@@ -19,6 +19,7 @@ pub(crate) use self::step::Moments;
 use crate::args;
 use crate::backend::{Attended, Backend, Done, Linear, Predicted};
 use crate::cuda::{Address, Array, Device, Number, Product, Side};
+use crate::operations::Carrier;
 use crate::parameters::LayerOffsets;
 use crate::{Architecture, Model, TokenTree};
 
@@ -611,6 +612,25 @@ impl Card<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Carrier for Card<'_> {
+    fn put(&mut self, numbers: &[f32]) -> Done<Array<f32>> {
+        self.device().upload(SCRATCH, numbers)
+    }
+
+    fn put_narrow(&mut self, numbers: &[f32]) -> Done<Array<bf16>> {
+        self.device().upload(SCRATCH, &resident::rounded(numbers))
+    }
+
+    fn get(&self, numbers: &Array<f32>) -> Done<Vec<f32>> {
+        numbers.download()
+    }
+
+    fn get_narrow(&self, numbers: &Array<bf16>) -> Done<Vec<f32>> {
+        let numbers = numbers.download()?;
+        Ok(numbers.into_iter().map(bf16::to_f32).collect())
     }
 }
 

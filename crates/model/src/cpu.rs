@@ -12,6 +12,7 @@ use crate::attention::{self, Direction, Given, Inputs, dots};
 use crate::backend::{Attended, Backend, Done, Linear, Predicted, Projection};
 use crate::buffers::{Buffer, Buffers};
 use crate::numeric::{add, rms_norm, rms_norm_backward, swiglu, swiglu_backward};
+use crate::operations::Carrier;
 use crate::parameters::LayerOffsets;
 use crate::product::{Matrix, MatrixMut, Store, product_on_all};
 use crate::profile::{Phase, Stopwatch};
@@ -418,6 +419,26 @@ impl Backend for Cpu<'_> {
         gradient: &mut [f32],
     ) -> Done<Buffer> {
         Ok(self.logits_gradient(normed, dlogits, gradient))
+    }
+}
+
+impl Carrier for Cpu<'_> {
+    fn put(&mut self, numbers: &[f32]) -> Done<Buffer> {
+        let mut buffer = self.buffers.take(numbers.len());
+        buffer.copy_from_slice(numbers);
+        Ok(buffer)
+    }
+
+    fn put_narrow(&mut self, numbers: &[f32]) -> Done<Buffer> {
+        self.put(numbers)
+    }
+
+    fn get(&self, numbers: &Buffer) -> Done<Vec<f32>> {
+        Ok(numbers.to_vec())
+    }
+
+    fn get_narrow(&self, numbers: &Buffer) -> Done<Vec<f32>> {
+        self.get(numbers)
     }
 }
 

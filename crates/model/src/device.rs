@@ -17,6 +17,7 @@ use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::{Array, Device};
 use crate::error::ModelError;
+use crate::operations::{self, Checked};
 use crate::optimizer::gradient_norm;
 use crate::pass::Forward;
 use crate::{
@@ -422,6 +423,34 @@ impl Model {
                 let _ = cubins;
                 Err(ModelError::NoCuda)
             }
+        }
+    }
+
+    /// Every operation of a pass in one place, on random numbers, held to the same in f64. On the
+    /// CPU the errors are those of f32, on a card those of bfloat16.
+    pub fn check_operations(place: Place, cubins: &Path) -> Result<Vec<Checked>, ModelError> {
+        let mut model = operations::model();
+        model.move_to(place, cubins)?;
+        let mut gradient = model.gradient()?;
+        match (&model.home, &mut gradient.0) {
+            (Home::Cpu, Numbers::Cpu(gradient)) => {
+                let buffers = Buffers::default();
+                let mut cpu = Cpu {
+                    model: &model,
+                    buffers,
+                };
+                operations::check(&mut cpu, &mut gradient[..], &|it| Ok(it.to_vec()))
+            }
+            #[cfg(feature = "cuda")]
+            (Home::Card(resident), Numbers::Card(gradient)) => {
+                let mut card = Card {
+                    model: &model,
+                    resident,
+                };
+                operations::check(&mut card, gradient, &|it| it.download())
+            }
+            #[cfg(feature = "cuda")]
+            _ => elsewhere(),
         }
     }
 

@@ -19,6 +19,22 @@ pub(crate) enum BenchCommand {
     Rollout(BenchRollout),
     /// How speed and memory change with threads, batch, context and model: a table and a plot
     Scale(BenchScale),
+    /// No speed: how far every operation of a pass is from the same in f64
+    Operations(BenchOperations),
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  pact bench operations
+  pact bench operations --json")]
+pub(crate) struct BenchOperations {
+    /// What computes: `cpu`, or a graphics card, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: model::Place,
+    /// Print the outcome as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Whose speed is measured, and how.

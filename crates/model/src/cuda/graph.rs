@@ -20,7 +20,8 @@ unsafe impl Send for Graph {}
 
 impl Device {
     /// Records the work that `work` asks for, and does not do it. In `work`, no array is made,
-    /// written from the host or downloaded.
+    /// written from the host or downloaded. The same work should have been done once before:
+    /// drivers load a kernel when it is first used, which cannot always be recorded.
     ///
     /// # Errors
     /// Those of `work`, and if it asked for what cannot be recorded.
@@ -28,19 +29,50 @@ impl Device {
         &self,
         work: impl FnOnce() -> Result<(), ModelError>,
     ) -> Result<Graph, ModelError> {
-        self.0
-            .stream
-            .begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
-            .map_err(failed("record work"))?;
-        self.0.recording.store(true, Ordering::Relaxed);
+        let recording = Recording::begin(self)?;
         let asked = work();
-        self.0.recording.store(false, Ordering::Relaxed);
-        let graph = self.0.stream.end_capture(CUgraphInstantiate_flags_enum(0));
+        let graph = recording.end();
         asked?;
+        graph
+    }
+}
+
+/// From the begin of a record to its end, also where that is a panic.
+struct Recording<'d> {
+    device: &'d Device,
+    ended: bool,
+}
+
+impl<'d> Recording<'d> {
+    fn begin(device: &'d Device) -> Result<Self, ModelError> {
+        let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        let begun = device.0.stream.begin_capture(mode);
+        begun.map_err(failed("record work"))?;
+        device.0.recording.store(true, Ordering::Relaxed);
+        Ok(Self {
+            device,
+            ended: false,
+        })
+    }
+
+    fn end(mut self) -> Result<Graph, ModelError> {
+        self.ended = true;
+        let flags = CUgraphInstantiate_flags_enum(0);
+        let graph = self.device.0.stream.end_capture(flags);
         let graph = graph.map_err(failed("record this work"))?;
-        Ok(Graph(
-            graph.expect("work was recorded from its begin to its end"),
-        ))
+        let graph = graph.expect("work was recorded from its begin to its end");
+        Ok(Graph(graph))
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        self.device.0.recording.store(false, Ordering::Relaxed);
+        if !self.ended {
+            let flags = CUgraphInstantiate_flags_enum(0);
+            // What was recorded is not wanted any more, whole or not.
+            let _ = self.device.0.stream.end_capture(flags);
+        }
     }
 }
 

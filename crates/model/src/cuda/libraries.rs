@@ -67,9 +67,13 @@ pub(super) fn products() -> Result<c_int, ModelError> {
     }
     // SAFETY: every version of the library has this function.
     let version = unsafe { cublaslt::sys::cublasLtGetVersion() };
-    // Written as 120103, or 12001 by older ones.
-    let major = version / if version >= 100_000 { 10_000 } else { 1000 };
-    new_enough("cuBLASLt", major as c_int * 1000)
+    // 12.1.3 is written as 120103, and 11.5.1 as 11501.
+    let (version, major) = (
+        version as c_int,
+        if version >= 100_000 { 10_000 } else { 1000 },
+    );
+    let minor = version % major / 100;
+    new_enough("cuBLASLt", version / major * 1000 + minor * 10)
 }
 
 /// Where both come from without a toolkit.
@@ -92,7 +96,7 @@ fn new_enough(what: &str, version: c_int) -> Result<c_int, ModelError> {
         OLDEST.. => Ok(version),
         _ => Err(gpu(
             format!(
-                "{what} is of CUDA {}, expected {} or newer",
+                "{what} is version {}, expected {} or newer",
                 written(version),
                 written(OLDEST)
             ),

@@ -306,9 +306,15 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// A spare block of this size, or an eighth more.
+    /// The smallest spare block that is large enough, and not much larger. Batches differ in size,
+    /// and what lives for a pass may have room that it does not need until the next; what stays
+    /// for a run may not.
     fn take_spare(&mut self, label: &'static str, bytes: usize) -> Option<Block> {
-        let (&bytes, addresses) = self.spare.range_mut(bytes..=bytes + bytes / 8).next()?;
+        let most = match label {
+            "activations" | "logits" => 2 * bytes,
+            _ => bytes + bytes / 8,
+        };
+        let (&bytes, addresses) = self.spare.range_mut(bytes..=most).next()?;
         let address = addresses
             .pop()
             .expect("sizes without a spare block are not kept");

@@ -18,9 +18,6 @@ use super::signature::{Parameter, Signature, signatures};
 use super::{Address, Array, Device, Number, cubins, libraries};
 use crate::ModelError;
 
-/// Shared memory that a block has without asking.
-const SHARED: usize = 48 << 10;
-
 /// More arguments than any kernel takes.
 const MOST_ARGS: usize = 32;
 
@@ -42,7 +39,8 @@ pub struct Program {
 struct Kernel {
     function: CudaFunction,
     parameters: Vec<Parameter>,
-    /// Bytes of shared memory that it was allowed.
+    /// Bytes of shared memory that were asked for, beside what its source declares. 48 KiB of both
+    /// together need no asking, but who knows how much the source declares.
     shared: AtomicUsize,
 }
 
@@ -167,7 +165,7 @@ impl Device {
             let kernel = Kernel {
                 function: module.load_function(&name).map_err(failed(&trying))?,
                 parameters,
-                shared: AtomicUsize::new(SHARED),
+                shared: AtomicUsize::new(0),
             };
             Ok((name, kernel))
         };

@@ -70,19 +70,20 @@ fn freed_memory_is_taken_again() {
         let free = |device: &Device| device.memory().unwrap().0;
         drop(device.zeros::<f32>("activations", 1 << 20).unwrap());
         let before = free(&device);
-        for len in [1 << 20, (1 << 20) - 5000, 1 << 20] {
+        for len in [1 << 20, (1 << 20) - 5000, 1 << 19] {
             let array = device.uninitialised::<f32>("activations", len).unwrap();
-            assert!(
-                array.download().unwrap().iter().all(|x| x.is_nan()),
-                "nothing of before"
-            );
+            let values = array.download().unwrap();
+            assert!(values.iter().all(|x| x.is_nan()), "nothing of before");
             assert_eq!(free(&device), before);
         }
-        drop(device.zeros::<f32>("activations", 1 << 10).unwrap());
-        assert!(
-            free(&device) < before,
-            "a thousand numbers do not take a million's place"
-        );
+        for (label, len) in [("activations", 1 << 18), ("cache", 1 << 19)] {
+            let before = free(&device);
+            drop(device.zeros::<f32>(label, len).unwrap());
+            assert!(
+                free(&device) < before,
+                "{label} do not take a place that is far too large"
+            );
+        }
     });
 }
 
@@ -196,22 +197,40 @@ fn arguments_that_are_not_the_kernels_are_refused() {
     });
 }
 
+/// Runs work whose process the emulated GPU should end, saying this.
+fn check_ended(name: &str, expected: &str, work: impl FnOnce(&Device)) {
+    if inside() {
+        work(&open());
+    } else if let Some(folder) = folder() {
+        let (done, said) = again(name, folder.as_os_str(), &[]);
+        assert!(!done && said.contains(expected), "{said}");
+    }
+}
+
 #[test]
 fn a_read_past_an_array_is_seen() {
-    let name = "device::a_read_past_an_array_is_seen";
-    if inside() {
-        let device = open();
+    let expected = ", 0 bytes past the end of an allocation of";
+    check_ended("device::a_read_past_an_array_is_seen", expected, |device| {
         let out = device.zeros::<f32>("activations", 64).unwrap();
         let x = device.zeros::<f32>("activations", 36).unwrap();
         let args = args![&out, &x, 37, 1.0_f32];
-        probe(&device).launch("scale_all", 1, 64, 0, args).unwrap();
-    } else if let Some(folder) = folder() {
-        let (done, said) = again(name, folder.as_os_str(), &[]);
-        assert!(
-            !done && said.contains("0 bytes past the end of an allocation"),
-            "{said}"
-        );
-    }
+        probe(device).launch("scale_all", 1, 64, 0, args).unwrap();
+    });
+}
+
+#[test]
+fn a_write_past_shared_memory_is_seen() {
+    let expected = "emulated GPU: a kernel or product reads or writes";
+    check_ended(
+        "device::a_write_past_shared_memory_is_seen",
+        expected,
+        |device| {
+            let out = device.zeros::<i32>("activations", 1).unwrap();
+            probe(device)
+                .launch("places", 1, 64, 128, args![&out, 132])
+                .unwrap();
+        },
+    );
 }
 
 #[test]
@@ -303,5 +322,22 @@ fn kernels_are_compiled_once_for_each_set_of_names() {
                 .unwrap();
             assert_eq!(x.download().unwrap(), [1.0 + offset as f32]);
         }
+    });
+}
+
+#[test]
+fn what_no_graph_can_hold_is_not_recorded() {
+    emulated(&[], || {
+        let device = open();
+        let x = device.zeros::<f32>("activations", 1).unwrap();
+        let refused = |work: &dyn Fn() -> Result<(), ModelError>| {
+            let capture = || device.capture(work).map(drop);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).is_err()
+        };
+        assert!(refused(&|| x.write(0, &[1.0])));
+        assert!(refused(&|| x.download().map(drop)));
+        assert!(refused(&|| device.zeros::<f32>("activations", 1).map(drop)));
+        assert!(!refused(&|| x.clear()), "and all goes on");
+        assert_eq!(x.download().unwrap(), [0.0]);
     });
 }

@@ -208,3 +208,15 @@ fn steps_on_a_card_are_the_cpus_and_can_be_taken_up_again() {
         }
     });
 }
+
+#[test]
+fn every_operation_on_a_card_is_the_reference_within_bfloat16() {
+    emulated(&[], || {
+        let checked = Model::check_operations(Place::Cuda(0), &cubins()).expect("there is a card");
+        assert!(checked.len() > 25);
+        for it in checked {
+            println!("{:32} {:.1e}", it.operation, it.error);
+            assert!(it.error < 6e-3, "{}: {}", it.operation, it.error);
+        }
+    });
+}

@@ -147,7 +147,7 @@ fn libraries_that_are_too_old_are_refused() {
     emulated(&[("EMULATED_NVRTC_VERSION", "11060")], || {
         check(
             0,
-            &format!("NVRTC is of CUDA 11.6, expected 12.0 or newer\n{INSTALL}"),
+            &format!("NVRTC is version 11.6, expected 12.0 or newer\n{INSTALL}"),
         );
     });
 }
@@ -157,7 +157,7 @@ fn an_old_library_of_products_is_refused_too() {
     emulated(&[("EMULATED_CUBLASLT_VERSION", "111103")], || {
         check(
             0,
-            &format!("cuBLASLt is of CUDA 11.0, expected 12.0 or newer\n{INSTALL}"),
+            &format!("cuBLASLt is version 11.11, expected 12.0 or newer\n{INSTALL}"),
         );
     });
 }

@@ -145,7 +145,8 @@ int cuModuleGetFunction(void** function, void* handle, const char* name) {
     void* run = dlsym(module->library, (std::string("emulated_run_") + name).c_str());
     void* sizes = dlsym(module->library, (std::string("emulated_sizes_") + name).c_str());
     if (!run || !sizes) return NOT_FOUND;
-    auto made = new Function{reinterpret_cast<void (*)(void**, const unsigned*, size_t)>(run), {}, 48 << 10};
+    // A card gives 48 KiB unasked, less what the source declares. How much that is is not known here, so all is asked for.
+    auto made = new Function{reinterpret_cast<void (*)(void**, const unsigned*, size_t)>(run), {}, 0};
     made->sizes.resize(64);
     made->sizes.resize(reinterpret_cast<unsigned (*)(unsigned*)>(sizes)(made->sizes.data()));
     module->functions.push_back(made);

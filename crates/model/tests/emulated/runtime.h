@@ -385,8 +385,16 @@ static inline void launch(void (*body)(void*), void* argument, unsigned gx, unsi
     if (gx > 0x7FFFFFFFu || gy > 65535 || gz > 65535) fail("a grid has at most 2^31 - 1, 65,535 and 65,535 blocks");
     // 227 KiB is what a block may have at most on sm_90, 163 KiB on sm_80.
     if (shared_bytes > (227 << 10)) fail("a block has at most 227 KiB of shared memory");
-    std::vector<unsigned char> shared(shared_bytes + 128);
-    shared_memory = shared.data() + (128 - reinterpret_cast<uintptr_t>(shared.data()) % 128);
+    // It ends where an unmapped page begins, as far as its alignment allows: an access past it ends the process.
+    static unsigned char* mapped;
+    const size_t room = 256 << 10;
+    if (!mapped) {
+        void* pages = mmap(nullptr, room + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (pages == MAP_FAILED) fail("no memory for a block's shared memory");
+        mapped = static_cast<unsigned char*>(pages);
+        mprotect(mapped + room, 4096, PROT_NONE);
+    }
+    shared_memory = mapped + room - (shared_bytes + 127) / 128 * 128;
     shared_size = shared_bytes;
     thread_body = body;
     thread_argument = argument;

@@ -3,6 +3,7 @@
 
 mod decode;
 mod measurement;
+mod operations;
 mod rollout;
 mod scale;
 mod subject;
@@ -22,6 +23,7 @@ pub(super) fn run(command: &BenchCommand) -> Result<Exit> {
         BenchCommand::Tree(arguments) => tree::run(arguments)?,
         BenchCommand::Rollout(arguments) => rollout::run(arguments)?,
         BenchCommand::Scale(arguments) => scale::run(arguments)?,
+        BenchCommand::Operations(arguments) => return operations::run(arguments),
     }
     Ok(Exit::Done)
 }
