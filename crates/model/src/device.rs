@@ -102,10 +102,10 @@ pub(crate) enum Home {
 impl Home {
     /// Takes on what is trained, where that is not the model's own to do.
     pub(crate) fn take_on(&self, trained: &[f32]) -> Done {
-        match self {
-            Self::Cpu => Ok(()),
+        match (self, trained) {
+            (Self::Cpu, _) => Ok(()),
             #[cfg(feature = "cuda")]
-            Self::Card(resident) => resident.write(trained),
+            (Self::Card(resident), trained) => resident.write(trained),
         }
     }
 }

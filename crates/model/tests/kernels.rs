@@ -6,7 +6,7 @@ use std::process::Command;
 
 const ORDERS: &str = "-DORDERS=1";
 const RACES: &str = "-fsanitize=thread";
-const BOUNDS: &str = "-fsanitize=address,undefined";
+const BOUNDS: &str = "-fsanitize=address,alignment";
 
 /// Builds one of the programs beside the emulated GPU, which say what they find, and runs it.
 fn check(program: &str, flags: &[&str]) {

@@ -79,11 +79,10 @@ pub(crate) struct SharedMemory {
 impl SharedMemory {
     /// As `kernels/attention.cu` and `kernels/cached.cu` say of each kernel.
     fn of(head_dim: usize) -> Self {
-        let queries = if head_dim > 64 { 32 } else { 64 };
         Self {
             forward: 512 * head_dim + 512,
             queries: 640 * head_dim + 512,
-            keys: 256 * head_dim + 8 * queries * head_dim + 16 * queries,
+            keys: 512 * head_dim + 512,
             cached: 512 * head_dim,
         }
     }

@@ -188,7 +188,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         attend<1>(partials, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
 }
 
-/// Merges each row's partial results, row_pieces[row_pieces_at[row]..row_pieces_at[row + 1]], in that order. Grid: rows.
+/// Merges each row's partial results, row_pieces[row_pieces_at[row]..row_pieces_at[row + 1]], in that order. Grid:
+/// rows.
 extern "C" __global__ void merge_pieces(bf16* attended, const float* partial_out, const float* partial_max,
                                         const float* partial_sum, const int* row_pieces_at, const int* row_pieces,
                                         int heads) {
