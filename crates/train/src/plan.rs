@@ -98,7 +98,7 @@ pub(crate) fn keep(config: &Config) -> Keep {
 }
 
 /// Bytes, by what they are for. All of them are held at the same time: buffers live from step
-/// to step, also while episodes are sampled.
+/// to step, also while episodes are sampled. On a card the cache is what it takes beyond these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The model, masters and adapter included; a reference's too.
@@ -153,8 +153,13 @@ impl Plan {
             _ => 0,
         };
         let cache = episodes.count * cached_numbers(architecture, episodes.tokens);
-        let cache = if held.on_card { cache / 2 } else { cache };
         let bound = episodes.cache_bytes.unwrap_or(usize::MAX) as u64;
+        let cache = match held.on_card {
+            // In bfloat16, and where passes were and will be: a card's memory goes from one to
+            // the other.
+            true => (bytes(cache / 2).min(bound)).saturating_sub(bytes(pass.total())),
+            false => bytes(cache).min(bound),
+        };
         Self {
             weights: whole * all as u64
                 + held.adapter.unwrap_or(0) as u64 * if held.on_card { 6 } else { 4 },
@@ -168,7 +173,7 @@ impl Plan {
             head: bytes(pass.head),
             working: bytes(pass.working),
             activations: bytes(pass.activations),
-            cache: bytes(cache).min(bound),
+            cache,
         }
     }
 
@@ -494,5 +499,48 @@ mod tests {
             changes[..2],
             ["model.weights = \"bf16\"", "model.lora.rank = 16"]
         );
+    }
+
+    /// Of Qwen3's shapes.
+    fn qwen3(hidden: usize, ffn: usize, layers: usize, heads: usize) -> Architecture {
+        let text = format!(
+            r#"{{"model_type": "qwen3", "vocab_size": 151936, "hidden_size": {hidden},
+            "intermediate_size": {ffn}, "num_hidden_layers": {layers},
+            "num_attention_heads": {heads}, "num_key_value_heads": 8, "head_dim": 128,
+            "max_position_embeddings": 40960, "rms_norm_eps": 1e-6, "rope_theta": 1000000,
+            "tie_word_embeddings": true, "hidden_act": "silu"}}"#
+        );
+        Architecture::from_json(&text, std::path::Path::new("config.json")).expect("a config")
+    }
+
+    #[test]
+    fn one_card_of_80_gb_holds_sixteen_rollouts_of_8k_tokens_of_what_people_train() {
+        let load = Load {
+            tokens: 16 * 8192,
+            targets: 16 * 8192,
+            keep: Keep::Inputs,
+            optimizer: OptimizerKind::Adamw,
+            episodes: Some(Episodes {
+                count: 16,
+                tokens: 8192,
+                cache_bytes: None,
+            }),
+        };
+        let held = |adapter| Held {
+            precision: Precision::Bf16,
+            adapter,
+            on_card: true,
+        };
+        let (full, large) = (qwen3(2048, 6144, 28, 16), qwen3(2560, 9728, 36, 32));
+        let lora = LoraConfig {
+            rank: RANK,
+            ..LoraConfig::default()
+        };
+        let adapter = Adapter::len(&lora, &large).expect("a rank that it can have");
+        for (architecture, held) in [(full, held(None)), (large, held(Some(adapter)))] {
+            let plan = Plan::new(&architecture, held, &load);
+            let gb = plan.total() as f64 / 1e9;
+            assert!((70.0..80.0).contains(&gb), "{gb} GB: {plan:?}");
+        }
     }
 }
