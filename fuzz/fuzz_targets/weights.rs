@@ -1,3 +1,5 @@
+//! Shows bytes to `fuzz::weights`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::weights(bytes));

@@ -7,27 +7,35 @@ use chat::{Chat, Config};
 use env::convert::{self, Form};
 use env::own::TaskRow;
 use env::tau::TauRow;
-use episode::{CallFormat, EvaluationMode, Message, Role, Status, Task};
+use episode::{CallFormat, Message, Role, Task};
 use model::{AdapterFolder, Precision, Preset};
-use report::{Follower, RunFolder, csv, episode_rows, run_summary};
 
 use crate::choice;
 use crate::text::KEEP;
 
 const FORMS: [Form; 5] = [Form::Own, Form::Ftrl, Form::ToolHop, Form::Verl, Form::Trl];
 
-/// Shows `read` a folder of this thread's with these files and no others.
-fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
+/// Shows `read` a folder of this thread's with these files and no others. What it writes beside
+/// them goes with them.
+pub(crate) fn with_files(files: &[(&str, &[u8])], read: impl FnOnce(&Path)) {
     thread_local! {
         static FOLDER: tempfile::TempDir = tempfile::tempdir().expect("a temporary folder");
     }
     FOLDER.with(|folder| {
         for (name, bytes) in files {
-            std::fs::write(folder.path().join(name), bytes).expect("a file in it");
+            let file = folder.path().join(name);
+            let above = file.parent().expect("a file lies in a folder");
+            std::fs::create_dir_all(above).expect("a folder in it");
+            std::fs::write(file, bytes).expect("a file in it");
         }
         read(folder.path());
-        for (name, _) in files {
-            std::fs::remove_file(folder.path().join(name)).expect("the file is still there");
+        for entry in std::fs::read_dir(folder.path()).expect("the folder is still there") {
+            let path = entry.expect("a name in it").path();
+            let removed = match path.is_dir() {
+                true => std::fs::remove_dir_all(&path),
+                false => std::fs::remove_file(&path),
+            };
+            removed.expect("it is still there");
         }
     });
 }
@@ -161,44 +169,5 @@ pub fn adapters(bytes: &[u8]) {
             let _ = adapter.count();
             let _ = adapter.load(&Preset::Tiny.architecture(16));
         }
-    });
-}
-
-/// A file of a run folder; the first byte chooses which.
-pub fn runs(bytes: &[u8]) {
-    const FILES: [&str; 6] = [
-        "config.toml",
-        "run.json",
-        "metrics.jsonl",
-        "episodes.jsonl",
-        "evaluations.jsonl",
-        "status.json",
-    ];
-    let Some((file, bytes)) = choice(bytes) else {
-        return;
-    };
-    let name = FILES[usize::from(file) % FILES.len()];
-    let config = ("config.toml", &b""[..]);
-    let file = (name, bytes);
-    let both = [config, file];
-    let files = if name == config.0 { &both[1..] } else { &both };
-    with_files(files, |folder| {
-        let run = RunFolder::open(folder).expect("it has a config.toml");
-        let _ = run.record();
-        let _ = run.config();
-        let _ = run.metrics();
-        let _ = run.evaluations();
-        if let Ok(episodes) = run.episodes() {
-            for recorded in episodes.flatten() {
-                let _ = report::episode_text(&recorded.episode, &|_| String::new(), false);
-            }
-        }
-        let _ = run.evaluated_episodes(0, EvaluationMode::Greedy);
-        let _ = run_summary(folder);
-        if let Ok(rows) = episode_rows(&run) {
-            let _ = csv(&rows);
-        }
-        let _ = Follower::of_end(&folder.join(name), 100).poll();
-        let _ = serde_json::from_slice::<Status>(bytes);
     });
 }

@@ -6,12 +6,16 @@
 //! every input in `corpus` that once was news.
 
 mod files;
+mod folders;
 mod text;
 
 #[cfg(feature = "parquet")]
 pub use files::parquet;
-pub use files::{adapters, architectures, runs, tables, tokenizers, traces, weights};
-pub use text::{calls, configs, conversations, python, replies, templates, turns};
+pub use files::{adapters, architectures, tables, tokenizers, traces, weights};
+pub use folders::{checkpoints, folders, runs};
+#[cfg(feature = "mcp")]
+pub use text::mcp;
+pub use text::{calls, configs, conversations, environments, python, replies, templates, turns};
 
 /// A reader of any bytes.
 pub type Target = fn(&[u8]);
@@ -33,7 +37,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("python", python),
     ("calls", calls),
     ("runs", runs),
+    ("folders", folders),
+    ("checkpoints", checkpoints),
     ("replies", replies),
+    ("environments", environments),
+    #[cfg(feature = "mcp")]
+    ("mcp", mcp),
 ];
 
 /// The first byte, which chooses among forms, and the rest.

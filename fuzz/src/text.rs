@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bfcl::backend::OpenError;
 use bfcl::decode::Handler;
 use bfcl::executor::{Instances, stringify};
 use bfcl::tables::Tables;
@@ -102,8 +103,7 @@ pub fn templates(bytes: &[u8]) {
         return;
     }
     let config = json!({"eos_token": "<|im_end|>", "chat_template": template}).to_string();
-    let tokenizer = chat::fixture::tokenizer_json();
-    let Ok(chat) = Chat::from_json(&tokenizer, &config, Config::default()) else {
+    let Ok(chat) = KEEP.with_template(&config) else {
         return;
     };
     let messages = [Message::new(Role::User, "q"), Message::new(Role::User, "")];
@@ -166,8 +166,8 @@ pub fn python(bytes: &[u8]) {
     }
 }
 
-/// What a model calls in BFCL: a dialogue of one line a call, on all back ends; and a whole
-/// answer, as the leaderboard's handlers decode it.
+/// What a model calls in BFCL: a dialogue of one line a call, on the back end that the first byte
+/// chooses; and a whole answer, as the leaderboard's handlers decode it.
 pub fn calls(bytes: &[u8]) {
     const CLASSES: [&str; 8] = [
         "GorillaFileSystem",
@@ -179,27 +179,34 @@ pub fn calls(bytes: &[u8]) {
         "TravelAPI",
         "VehicleControlAPI",
     ];
-    static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(Arc::default);
-    let Ok(text) = std::str::from_utf8(bytes) else {
+    // Some classes need the leaderboard's constants, which are not ours to keep here.
+    static OPEN: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let names = CLASSES.map(str::to_owned).into_iter();
+        names.filter(|name| open(name).is_ok()).collect()
+    });
+    let Some((class, text)) = choice(bytes) else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
     for handler in [Handler::Fc, Handler::Prompting] {
         let _ = handler.decode(text);
     }
-    // Some classes need the leaderboard's constants, which are not ours to keep here.
-    let open = |class: &str| {
-        let class = [class.to_owned()];
-        Instances::open(&class, &Dict::new(), false, &TABLES)
-    };
-    for mut instances in CLASSES.into_iter().filter_map(|class| open(class).ok()) {
-        for line in text.lines().take(20) {
-            let _ = instances.execute(line);
-        }
+    let class = &OPEN[usize::from(class) % OPEN.len()];
+    let mut instances = open(class).expect("it could be opened before");
+    for line in text.lines().take(20) {
+        let _ = instances.execute(line);
     }
 }
 
-/// The body of an endpoint's reply, whole or streamed, and what an HTTP environment says of a
-/// score. The first byte chooses the form of calls and how many tokens a turn may have.
+fn open(class: &str) -> Result<Instances, OpenError> {
+    static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(Arc::default);
+    Instances::open(&[class.to_owned()], &Dict::new(), false, &TABLES)
+}
+
+/// The body of an endpoint's reply, whole or streamed. The first byte chooses the form of calls
+/// and how many tokens a turn may have.
 pub fn replies(bytes: &[u8]) {
     let Some((form, body)) = choice(bytes) else {
         return;
@@ -209,7 +216,20 @@ pub fn replies(bytes: &[u8]) {
         _ => CallFormat::Python,
     };
     remote::endpoint::read_reply(&KEEP, calls, body, usize::from(form));
-    if let Ok(value) = serde_json::from_slice(body) {
-        let _ = env::own::read_score(&value);
+}
+
+/// The body of an HTTP environment's reply. The first byte chooses how much of a text an agent
+/// reads.
+pub fn environments(bytes: &[u8]) {
+    if let Some((longest, body)) = choice(bytes) {
+        remote::http_env::read_reply(body, usize::from(longest));
+    }
+}
+
+/// A message of an MCP server's. The first byte chooses how much of a text an agent reads.
+#[cfg(feature = "mcp")]
+pub fn mcp(bytes: &[u8]) {
+    if let Some((longest, message)) = choice(bytes) {
+        remote::mcp::read_message(message, usize::from(longest));
     }
 }

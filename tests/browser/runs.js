@@ -99,6 +99,10 @@ export function smallRun() {
   writeFileSync(join(path, "episodes.jsonl"), lines(episodes));
   mkdirSync(join(path, "evaluations"));
   writeFileSync(join(path, "evaluations", "step-000012-greedy.jsonl"), lines([answered(12, "held-out", 0, 1)]));
+  mkdirSync(join(path, "skipped"));
+  writeFileSync(join(path, "skipped", "step-000011.jsonl"), lines([
+    { step: 11, tasks: ["ship-11", HOSTILE], refused: [{ what: "loss", "grad-norm": 2.5, losses: [{ task: HOSTILE, sample: 1 }] }] },
+    answered(11, "ship-11", 0, 1), answered(11, "ship-11", 1, 0)]));
   writeFileSync(join(path, "traces.jsonl"), lines([{ step: 0, task: "ship-0",
     messages: [{ role: "system", content: "Use the tools." }, { role: "user", content: "In which city was the captain of ship-0 born?" }],
     trace: { task: "ship-0", source: "planner", verified: true, turns: [

@@ -79,6 +79,23 @@ test("an episode is opened, folded calls unfold, and going back returns", { skip
   await close(page);
 });
 
+test("a step that was skipped says why, and its episodes are read as any others", { skip }, async () => {
+  const page = await at();
+  assert.equal(await page.isVisible("#reason"), false);
+  await page.selectOption("[name=source]", "step-000011-skipped");
+  await counts(page, "2 of 2 episodes");
+  assert.match(await page.textContent("#reason"), /^Skipped, .*\n {2}the loss was not finite.*\n {4}the loss of task <img/);
+  assert.match(await page.textContent("[name=source] option:checked"), /\(2\): the loss was not finite/);
+  await page.click(".row >> nth=1");
+  await page.waitForSelector(".episode h2");
+  assert.equal(await page.textContent(".episode h2"), "ship-11");
+  await picture(page, "view-skipped");
+  await page.selectOption("[name=source]", "step-000012-greedy");
+  await counts(page, "1 of 1 episodes");
+  assert.equal(await page.isVisible("#reason"), false);
+  await close(page);
+});
+
 test("a link leads to a single episode", { skip }, async () => {
   const page = await at("/?episode=21&colour=lift");
   await page.waitForSelector(".tokens");

@@ -7,6 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::sanitize::has_nightly;
+
 /// Of one input, in seconds.
 const LONGEST: u32 = 10;
 /// Of the process, in MiB.
@@ -19,6 +21,10 @@ const LONGEST_INPUT: u32 = 4096;
 /// Shows `runs` inputs to each of `targets`, or to every one. What is news is kept below
 /// `target/fuzz`; what makes a reader panic, below `fuzz/artifacts`.
 pub(crate) fn run(root: &Path, runs: u64, targets: &[&str]) -> Result<()> {
+    ensure!(
+        has_nightly(),
+        "a fuzzer needs a nightly toolchain\nhint: `rustup toolchain install nightly`"
+    );
     let known = names(&root.join("fuzz/fuzz_targets"))?;
     if let Some(unknown) = targets
         .iter()
@@ -39,7 +45,7 @@ pub(crate) fn run(root: &Path, runs: u64, targets: &[&str]) -> Result<()> {
         let status = Command::new("rustup")
             .current_dir(root)
             .args(["run", "nightly", "cargo", "fuzz", "run"])
-            .args(["--features", "libfuzzer,parquet", name])
+            .args(["--features", "libfuzzer,mcp,parquet", name])
             .arg(&news)
             .arg(root.join("fuzz/corpus").join(name))
             .arg("--")
@@ -49,6 +55,12 @@ pub(crate) fn run(root: &Path, runs: u64, targets: &[&str]) -> Result<()> {
             .arg(format!("-malloc_limit_mb={LARGEST_ALLOCATION}"))
             .arg(format!("-max_len={LONGEST_INPUT}"))
             .arg("-print_final_stats=1")
+            // What is kept for the next input looks like a leak, and each look takes its time;
+            // the bound on memory finds those that grow. So do stacks of allocations take theirs.
+            .arg("-detect_leaks=0")
+            .env("ASAN_OPTIONS", "malloc_context_size=1")
+            // Optimising across crates would be done anew for each target.
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .status()
             .context("`rustup run nightly cargo fuzz`")?;
         if !status.success() {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 mod base_tokenizer;
 mod fuzz;
+mod sanitize;
 mod tidy;
 
 const USAGE: &str = "\
@@ -14,6 +15,7 @@ usage: cargo xtask COMMAND
 
   base-tokenizer --out DIR   write the base's tokenizer and chat template
   fuzz [--runs N] [TARGET…]  show N inputs (a million) to every reader of strangers' bytes
+  sanitize                   run the tests of crates with `unsafe` under AddressSanitizer
   tidy                       check the rooms, the map, formatting, lints and documentation";
 
 #[expect(
@@ -40,6 +42,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             fuzz::run(root, runs, targets)
         }
         ["fuzz", targets @ ..] => fuzz::run(root, 1_000_000, targets),
+        ["sanitize"] => sanitize::run(root),
         ["tidy"] => tidy::tidy(root),
         _ => bail!("no such command\n{USAGE}"),
     }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use episode::{CallFormat, Message, Part, Task, Trace};
 use serde_json::{Map, Value, json};
@@ -18,7 +19,7 @@ const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// A tokenizer, a chat template, and how a run uses them. Shared by reference.
 #[derive(Debug)]
 pub struct Chat {
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) template: Template,
     pub(crate) layout: Layout,
     pub(crate) config: Config,
@@ -38,7 +39,7 @@ impl Chat {
             }
         }
         build(
-            &read(&dir.join("tokenizer.json"))?,
+            tokenizer(&read(&dir.join("tokenizer.json"))?)?,
             &read(&dir.join(TOKENIZER_CONFIG))?,
             read_if_exists(&dir.join("chat_template.jinja"))?,
             &end_ids,
@@ -52,7 +53,21 @@ impl Chat {
         tokenizer_config: &str,
         config: Config,
     ) -> Result<Chat, ChatError> {
-        build(tokenizer, tokenizer_config, None, &[], config)
+        build(
+            self::tokenizer(tokenizer)?,
+            tokenizer_config,
+            None,
+            &[],
+            config,
+        )
+    }
+
+    /// The same tokenizer under the text of another `tokenizer_config.json`: for whoever tries
+    /// many templates.
+    #[doc(hidden)]
+    pub fn with_template(&self, tokenizer_config: &str) -> Result<Chat, ChatError> {
+        let tokenizer = Arc::clone(&self.tokenizer);
+        build(tokenizer, tokenizer_config, None, &[], self.config.clone())
     }
 
     /// 1 + the largest token id.
@@ -216,14 +231,17 @@ impl Chat {
     }
 }
 
+fn tokenizer(json: &str) -> Result<Arc<Tokenizer>, ChatError> {
+    Tokenizer::from_json(json).map(Arc::new)
+}
+
 fn build(
-    tokenizer: &str,
+    tokenizer: Arc<Tokenizer>,
     tokenizer_config: &str,
     template: Option<String>,
     end_ids: &[(&str, u64)],
     config: Config,
 ) -> Result<Chat, ChatError> {
-    let tokenizer = Tokenizer::from_json(tokenizer)?;
     let settings = parse_object(TOKENIZER_CONFIG, tokenizer_config)?;
     let specials = special_tokens(&settings);
     let source = template

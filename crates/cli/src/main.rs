@@ -38,13 +38,21 @@ fn main() -> ExitCode {
         if is_closed_pipe(&error) {
             return Exit::Done;
         }
-        terminal::print_error(&error.to_string());
+        terminal::print_error(&told(&error));
         match error.downcast_ref::<UsageError>() {
             Some(_) => Exit::Usage,
             None => Exit::Failed,
         }
     });
     exit.into()
+}
+
+/// What is wrong. An error of the crates' own says what caused it; a context around one does not.
+fn told(error: &anyhow::Error) -> String {
+    match error.is::<String>() || error.is::<&'static str>() {
+        true => format!("{error:#}"),
+        false => error.to_string(),
+    }
 }
 
 /// Whoever read our output has seen enough, as `pact show … | head` does.

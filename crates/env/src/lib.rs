@@ -43,7 +43,7 @@ pub use jsonl::{LineProblem, Place};
 pub use metrics::{UnsolvedSet, verify};
 pub use protocol::{Protocol, Stage, UnreadCalls};
 pub use sandbox::{Health, HealthCount, PythonConfig, SandboxConfig};
-pub use table::write as write_table;
+pub use table::{read_all as read_table, write as write_table};
 pub use trace::{Mismatch, ReplayReport, load_traces, replay, write_traces};
 
 use std::borrow::Cow;

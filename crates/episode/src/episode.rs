@@ -201,9 +201,12 @@ pub struct Episode {
 }
 
 impl Episode {
-    /// Number of tokens that the policy sampled.
+    /// Number of tokens that the policy sampled; a turn that ends before it begins has none.
     pub fn sampled_tokens(&self) -> usize {
-        self.turns.iter().map(|turn| turn.end - turn.start).sum()
+        let turns = self.turns.iter();
+        turns
+            .map(|turn| turn.end.saturating_sub(turn.start))
+            .fold(0, usize::saturating_add)
     }
 }
 

@@ -5,6 +5,7 @@
 //! Nothing here waits for the card but where numbers come back: log-probabilities, norms.
 
 mod adapter;
+mod decode;
 mod forest;
 mod head;
 mod resident;
@@ -12,6 +13,7 @@ mod step;
 
 use half::bf16;
 
+pub(crate) use self::decode::Decoder;
 use self::forest::{Groups, Sight};
 pub(crate) use self::resident::Resident;
 use self::resident::Turning;
@@ -188,31 +190,48 @@ impl Card<'_> {
         Ok(dx)
     }
 
-    /// Queries and keys, normed and turned, `[tokens, queries and keys]`.
+    /// Queries and keys, normed and turned, `[rows, queries and keys]`.
     fn rotated(
+        &self,
+        at: &LayerOffsets,
+        rows: usize,
+        positions: Address,
+        turning: &Turning,
+        projected: &Array<bf16>,
+    ) -> Done<Array<bf16>> {
+        let a = &self.model.architecture;
+        let rotated = self.array(rows * (a.query_size() + a.kv_size()))?;
+        let (q, k) = self.gains(at);
+        let arguments = args![
+            &rotated,
+            projected,
+            positions,
+            &*turning.cos,
+            &*turning.sin,
+            q,
+            k,
+            rows,
+            a.heads,
+            a.kv_heads,
+            a.rms_norm_eps
+        ];
+        (self.resident.rotary).launch("rotate", rows, THREADS, 0, arguments)?;
+        Ok(rotated)
+    }
+
+    fn turned(
         &self,
         at: &LayerOffsets,
         forest: &Forest,
         projected: &Array<bf16>,
     ) -> Done<Array<bf16>> {
-        let a = &self.model.architecture;
-        let rotated = self.array(forest.len * (a.query_size() + a.kv_size()))?;
-        let (q, k) = self.gains(at);
-        let arguments = args![
-            &rotated,
-            projected,
-            &forest.positions,
-            &*forest.turning.cos,
-            &*forest.turning.sin,
-            q,
-            k,
-            forest.len,
-            a.heads,
-            a.kv_heads,
-            a.rms_norm_eps
-        ];
-        (self.resident.rotary).launch("rotate", forest.len, THREADS, 0, arguments)?;
-        Ok(rotated)
+        let Forest {
+            len,
+            positions,
+            turning,
+            ..
+        } = forest;
+        self.rotated(at, *len, positions.at(0), turning, projected)
     }
 
     fn gains(&self, at: &LayerOffsets) -> (Address, Address) {
@@ -412,7 +431,7 @@ impl Backend for Card<'_> {
     ) -> Done<(Array<bf16>, Array<f32>)> {
         let a = &self.model.architecture;
         let (query, stride) = (a.query_size(), a.query_size() + a.kv_size());
-        let rotated = self.rotated(at, forest, projected)?;
+        let rotated = self.turned(at, forest, projected)?;
         let attended = self.array(forest.len * query)?;
         let log_sum = self.array(forest.len * a.heads)?;
         let arguments = args![
@@ -454,7 +473,7 @@ impl Backend for Card<'_> {
         let (query, kv) = (a.query_size(), a.kv_size());
         let (stride, columns) = (query + kv, query + 2 * kv);
         let (projected, tokens) = (forward.projected, forest.len);
-        let rotated = self.rotated(at, forest, projected)?;
+        let rotated = self.turned(at, forest, projected)?;
         let delta: Array<f32> = self.array(tokens * a.heads)?;
         let arguments = args![&delta, forward.attended, &dattended, tokens, a.heads];
         let attention = &self.resident.attention;
@@ -547,7 +566,7 @@ impl Backend for Card<'_> {
     }
 
     fn logits(&mut self, normed: &Array<bf16>) -> Done<Array<f32>> {
-        self.logits_of(normed)
+        self.logits_of(normed, 1.0 / self.model.temperature)
     }
 
     fn logprobs(&mut self, logits: &Array<f32>, tokens: &[u32]) -> Done<(Vec<f32>, Vec<f32>)> {

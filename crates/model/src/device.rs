@@ -17,6 +17,7 @@ use crate::cpu::Cpu;
 #[cfg(feature = "cuda")]
 use crate::cuda::{Array, Device};
 use crate::error::ModelError;
+use crate::generator::{self, Decode};
 use crate::operations::{self, Checked};
 use crate::optimizer::gradient_norm;
 use crate::pass::Forward;
@@ -101,10 +102,10 @@ pub(crate) enum Home {
 impl Home {
     /// Takes on what is trained, where that is not the model's own to do.
     pub(crate) fn take_on(&self, trained: &[f32]) -> Done {
-        match self {
-            Self::Cpu => Ok(()),
+        match (self, trained) {
+            (Self::Cpu, _) => Ok(()),
             #[cfg(feature = "cuda")]
-            Self::Card(resident) => resident.write(trained),
+            (Self::Card(resident), trained) => resident.write(trained),
         }
     }
 }
@@ -120,9 +121,9 @@ pub struct Pass<'m> {
 
 /// A pass on its device.
 enum On<'m> {
-    Cpu(Cpu<'m>, Forward<Cpu<'m>>),
+    Cpu(Cpu<'m>, Box<Forward<Cpu<'m>>>),
     #[cfg(feature = "cuda")]
-    Card(Card<'m>, Forward<Card<'m>>),
+    Card(Card<'m>, Box<Forward<Card<'m>>>),
 }
 
 /// The gradient of everything that is trained, in f32 and in one buffer, laid out as
@@ -164,7 +165,7 @@ impl<'m> Pass<'m> {
                 Ok(Self {
                     logprobs: std::mem::take(&mut forward.logprobs),
                     entropies: forward.entropies.clone(),
-                    on: On::Cpu(cpu, forward),
+                    on: On::Cpu(cpu, Box::new(forward)),
                 })
             }
             #[cfg(feature = "cuda")]
@@ -174,7 +175,7 @@ impl<'m> Pass<'m> {
                 Ok(Self {
                     logprobs: std::mem::take(&mut forward.logprobs),
                     entropies: forward.entropies.clone(),
-                    on: On::Card(card, forward),
+                    on: On::Card(card, Box::new(forward)),
                 })
             }
         }
@@ -246,13 +247,13 @@ impl Gradient {
 
 impl Moments {
     /// Both moments, brought here if they are elsewhere.
-    pub(crate) fn numbers(&self) -> Done<(Cow<'_, [f32]>, Cow<'_, [f32]>)> {
+    pub(crate) fn numbers(&self) -> Done<[Cow<'_, [f32]>; 2]> {
         Ok(match self {
-            Self::Cpu { first, second } => (Cow::Borrowed(first), Cow::Borrowed(second)),
+            Self::Cpu { first, second } => [Cow::Borrowed(first), Cow::Borrowed(second)],
             #[cfg(feature = "cuda")]
             Self::Card(moments) => {
                 let (first, second) = (moments.first.download()?, moments.second.download()?);
-                (Cow::Owned(first), Cow::Owned(second))
+                [Cow::Owned(first), Cow::Owned(second)]
             }
         })
     }
@@ -466,6 +467,21 @@ impl Model {
             #[cfg(feature = "cuda")]
             Home::Card(resident) => resident.device.describe().map(Some),
         }
+    }
+
+    /// What samples where the model is, sequences of at most `positions` tokens.
+    pub(crate) fn decoder(&self, positions: usize) -> Done<Box<dyn Decode + '_>> {
+        Ok(match &self.home {
+            Home::Cpu => Box::new(generator::Decoder::new(self, positions)),
+            #[cfg(feature = "cuda")]
+            Home::Card(resident) => {
+                let card = Card {
+                    model: self,
+                    resident,
+                };
+                Box::new(card::Decoder::new(card, positions)?)
+            }
+        })
     }
 
     /// Whether everything that is trained is a finite number.

@@ -1,37 +1,40 @@
 //! Sampling: many sequences step together over a key-value cache. What sequences have in common
 //! is stored, computed and read once, and kept between their turns as long as there is room.
 //!
-//! What a sequence samples depends on its own tokens and seed alone, to the last bit: not on
-//! what else is in the batch, on the number of threads, or on what the cache had to give up.
+//! On the CPU, what a sequence samples depends on its own tokens and seed alone, to the last bit:
+//! not on what else is in the batch, on the number of threads, or on what the cache had to give
+//! up. On a card the same calls give the same bits; what else is in the batch may move the last
+//! ones, since it decides how products and attention cut their sums.
 
 mod attend;
-mod blocks;
+pub(crate) mod batch;
+pub(crate) mod blocks;
 mod decoder;
 mod linear;
+mod pages;
 mod room;
 
 use std::collections::BTreeMap;
 
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
-
-use crate::profile::{Phase, Stopwatch};
-use crate::sampling::{Sampling, choose, draw, rng};
+use crate::backend::Done;
+use crate::sampling::{Sampling, draw, rng};
 use crate::{Model, ModelError};
+use batch::{Batch, Choice};
 use blocks::{BlockId, Cache, common_prefix};
-use decoder::{Batch, Decoder};
+use rand_chacha::ChaCha8Rng;
 
+pub(crate) use batch::Decode;
+pub(crate) use blocks::BLOCK;
 pub use blocks::CacheStats;
-pub(crate) use blocks::{BLOCK, Shape};
+pub(crate) use decoder::Decoder;
+pub(crate) use pages::Shape;
 
-/// Rows of prompts and observations that go through the layers together.
-const ROWS: usize = 512;
 /// A sequence waits for another one's block if that saves it this many tokens.
 const WORTH_WAITING: usize = 16;
 
 /// Samples from a model whose weights stand still meanwhile.
 pub struct Generator<'m> {
-    decoder: Decoder<'m>,
+    decoder: Box<dyn Decode + 'm>,
     sampling: Sampling,
     stop_tokens: Vec<u32>,
     positions: usize,
@@ -81,40 +84,35 @@ struct Turn {
     logprobs: Vec<f32>,
 }
 
-/// One row's draw from [0, 1), and what it led to.
-struct Choice {
-    drawn: f64,
-    token: u32,
-    logprob: f32,
-}
-
 impl<'m> Generator<'m> {
-    /// `stop_tokens` end a turn; sequences reach at most `positions` tokens.
+    /// `stop_tokens` end a turn; sequences reach at most `positions` tokens. Samples where the
+    /// model is.
     pub fn new(
         model: &'m Model,
         sampling: Sampling,
         stop_tokens: &[u32],
         positions: usize,
-    ) -> Self {
-        Self {
-            decoder: Decoder::new(model, positions),
+    ) -> Result<Self, ModelError> {
+        let decoder = model.decoder(positions)?;
+        Ok(Self {
+            cache: Cache::new(decoder.block_bytes()),
+            decoder,
             sampling,
             stop_tokens: stop_tokens.to_vec(),
             positions,
-            cache: Cache::new(Shape::of(&model.architecture)),
             sequences: BTreeMap::new(),
             begun: 0,
             batch: Batch::default(),
             order: Vec::new(),
             choices: Vec::new(),
-        }
+        })
     }
 
     /// Keeps the cache within `bytes`. What does not fit is given up and computed again when it
     /// is needed, first that of sequences between their turns; then turns wait, the latest
     /// first. Refuses a limit that could not hold one sequence.
     pub fn bounded(mut self, bytes: usize) -> Result<Self, ModelError> {
-        let block = self.cache.shape.bytes();
+        let block = self.cache.block_bytes;
         let needed = self.positions.div_ceil(BLOCK);
         if bytes / block < needed {
             return Err(ModelError::Cache {
@@ -125,6 +123,7 @@ impl<'m> Generator<'m> {
             });
         }
         self.cache.limit = Some(bytes / block);
+        self.decoder.bound(bytes / block)?;
         Ok(self)
     }
 
@@ -174,7 +173,7 @@ impl<'m> Generator<'m> {
         // wake it up.
         rayon::scope(|_| {
             self.admit();
-            self.catch_up();
+            self.catch_up()?;
             self.sample()?;
             Ok(self.ended())
         })
@@ -206,28 +205,29 @@ impl<'m> Generator<'m> {
     }
 
     /// Computes all tokens of the advancing sequences but the last of each.
-    fn catch_up(&mut self) {
+    fn catch_up(&mut self) -> Done {
         loop {
             self.batch.clear();
             self.list_live();
             for i in 0..self.order.len() {
-                self.plan(self.order[i]);
+                self.plan(self.order[i])?;
             }
             if self.batch.rows() == 0 {
-                return;
+                return Ok(());
             }
-            self.decoder.fill(&mut self.batch, &mut self.cache);
+            self.decoder.fill(&self.batch)?;
             self.settle();
         }
     }
 
     /// Finds what there is of a sequence's late tokens, and adds to the batch what is missing,
     /// as far as there is room in it.
-    fn plan(&mut self, name: usize) {
+    fn plan(&mut self, name: usize) -> Done {
+        let most = self.decoder.rows();
         while let Some(state) = live(&mut self.sequences, name) {
             let late = &state.tokens[state.computed..state.tokens.len() - 1];
             if late.is_empty() {
-                return;
+                return Ok(());
             }
             let place = state.computed % BLOCK;
             let count = late.len().min(BLOCK - place);
@@ -243,16 +243,16 @@ impl<'m> Generator<'m> {
                 }
                 let likeness = self.cache.likeness(parent, late);
                 if likeness.coming >= likeness.ready.1 + WORTH_WAITING
-                    || self.batch.rows() + count > ROWS
-                    || !self.open_block(name)
+                    || self.batch.rows() + count > most
+                    || !self.open_block(name)?
                 {
-                    return;
+                    return Ok(());
                 }
-                self.begin_alike(name);
+                self.begin_alike(name)?;
                 continue;
             }
-            if self.batch.rows() + count > ROWS {
-                return;
+            if self.batch.rows() + count > most {
+                return Ok(());
             }
             let first = state.computed;
             let late = &late[..count];
@@ -260,10 +260,11 @@ impl<'m> Generator<'m> {
             self.cache.extend(state.last_block(), late);
             self.cache.stats.recomputed_tokens += state.advance(count);
         }
+        Ok(())
     }
 
     /// Takes over what the first tokens of a sequence's new block have in common with another.
-    fn begin_alike(&mut self, name: usize) {
+    fn begin_alike(&mut self, name: usize) -> Done {
         let state = live(&mut self.sequences, name).expect("only live sequences get blocks");
         let late = &state.tokens[state.computed..state.tokens.len() - 1];
         let id = state.last_block();
@@ -272,7 +273,9 @@ impl<'m> Generator<'m> {
         if count > 0 {
             self.cache.copy(from, id, count);
             state.advance(count);
+            self.decoder.copy(from, id)?;
         }
+        Ok(())
     }
 
     /// One token of every advancing sequence.
@@ -282,7 +285,7 @@ impl<'m> Generator<'m> {
         for i in 0..self.order.len() {
             let name = self.order[i];
             if live(&mut self.sequences, name).is_some_and(|state| state.lacks_block()) {
-                self.open_block(name);
+                self.open_block(name)?;
             }
         }
         self.list_live();
@@ -306,17 +309,7 @@ impl<'m> Generator<'m> {
         if self.order.is_empty() {
             return Ok(());
         }
-        let vocabulary = self.decoder.model.architecture.vocab_size;
-        let logits = self.decoder.predict(&mut self.batch, &mut self.cache);
-        let sampling = &self.sampling;
-        let mut watch = Stopwatch::start();
-        (logits.par_chunks_mut(vocabulary), &mut self.choices)
-            .into_par_iter()
-            .for_each(|(logits, choice)| {
-                let chosen = choose(logits, sampling, choice.drawn);
-                (choice.token, choice.logprob) = chosen.unwrap_or((0, f32::NAN));
-            });
-        watch.lap_on_all(Phase::Sampling);
+        (self.decoder).sample(&self.batch, &self.sampling, &mut self.choices)?;
         if self.choices.iter().any(|choice| choice.logprob.is_nan()) {
             return Err(ModelError::Diverged);
         }

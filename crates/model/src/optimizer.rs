@@ -246,7 +246,7 @@ impl Optimizer {
 
     /// The state to keep; borrowed where it is here.
     pub fn state(&self) -> Result<OptimizerState<'_>, ModelError> {
-        let (first, second) = self.moments.numbers()?;
+        let [first, second] = self.moments.numbers()?;
         Ok(OptimizerState {
             step: self.step,
             buffers: vec![(FIRST.into(), first), (SECOND.into(), second)],

@@ -245,7 +245,7 @@ fn generate(model: &Model, requests: &[(usize, Vec<u32>)], limit: usize) -> Vec<
         temperature: 1.0,
         ..Sampling::default()
     };
-    let mut generator = Generator::new(model, sampling, &[0], 400);
+    let mut generator = Generator::new(model, sampling, &[0], 400).expect("there is room");
     for (name, context) in requests {
         generator.begin(*name, context, limit, *name as u64);
     }
@@ -299,7 +299,7 @@ fn a_second_turn_continues_from_the_first_ones_cache() {
         temperature: 1.0,
         ..Sampling::default()
     };
-    let mut generator = Generator::new(&model, sampling, &[0], 400);
+    let mut generator = Generator::new(&model, sampling, &[0], 400).expect("there is room");
     let mut context = vec![3, 4, 5, 6];
     for turn in 0..3_u64 {
         generator.begin(9, &context, 12, turn);
@@ -359,7 +359,7 @@ fn a_fresh_adapter_changes_nothing_and_a_merged_one_what_it_did_unmerged() {
     let (tree, targets, _) = a_tree();
     for (bias, norm, tied) in [(false, true, true), (true, false, false)] {
         let base = small(bias, norm, tied);
-        let mut model = base.clone();
+        let mut model = base.copy().expect("there is room");
         let config = LoraConfig {
             rank: 4,
             ..LoraConfig::default()

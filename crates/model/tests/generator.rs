@@ -34,7 +34,8 @@ fn small() -> Model {
 }
 
 fn generator(model: &Model, bytes: Option<usize>) -> Generator<'_> {
-    let generator = Generator::new(model, Sampling::default(), &[0], POSITIONS);
+    let generator =
+        Generator::new(model, Sampling::default(), &[0], POSITIONS).expect("there is room");
     match bytes {
         Some(bytes) => generator.bounded(bytes).expect("room for one sequence"),
         None => generator,
@@ -43,7 +44,8 @@ fn generator(model: &Model, bytes: Option<usize>) -> Generator<'_> {
 
 /// The smallest bound that is not refused.
 fn least(model: &Model) -> usize {
-    match Generator::new(model, Sampling::default(), &[0], POSITIONS).bounded(0) {
+    let generator = Generator::new(model, Sampling::default(), &[0], POSITIONS);
+    match generator.expect("there is room").bounded(0) {
         Err(ModelError::Cache { needed, .. }) => needed,
         _ => panic!("nothing fits in no memory"),
     }
@@ -245,7 +247,8 @@ fn finish(generator: &mut Generator<'_>, mut turns: usize) -> Vec<Sampled> {
 #[test]
 fn a_group_stores_its_prompt_once_and_agreeing_turns_too() {
     let model = small();
-    let mut generator = Generator::new(&model, Sampling::GREEDY, &[], POSITIONS);
+    let mut generator =
+        Generator::new(&model, Sampling::GREEDY, &[], POSITIONS).expect("there is room");
     // 128 tokens of prompt are two blocks; so are 128 of a greedy turn, of which all agree.
     for name in 0..8 {
         generator.begin(name, &tokens(128, 0), 129, 0);
@@ -308,7 +311,8 @@ fn a_turn_that_is_dropped_leaves_the_others_as_they_are() {
 fn a_bound_below_one_sequence_is_refused_with_the_way_out() {
     let model = small();
     let least = least(&model);
-    let refused = Generator::new(&model, Sampling::default(), &[0], POSITIONS).bounded(least - 1);
+    let generator = Generator::new(&model, Sampling::default(), &[0], POSITIONS);
+    let refused = generator.expect("there is room").bounded(least - 1);
     let Err(error) = refused else {
         panic!("one byte is missing")
     };

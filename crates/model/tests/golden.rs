@@ -157,7 +157,8 @@ fn check(folder: &Path) {
         temperature: 0.0,
         ..Sampling::default()
     };
-    let mut generator = Generator::new(&model, sampling, &[], greedy.len() + 1);
+    let mut generator =
+        Generator::new(&model, sampling, &[], greedy.len() + 1).expect("there is room");
     generator.begin(0, &greedy[..prompt], greedy.len() - prompt, 0);
     let continuation = loop {
         if let Some(turn) = generator.step().expect("finite logits").pop() {

@@ -20,6 +20,15 @@ pub fn episode_text(episode: &Episode, decode: &dyn Fn(&[u32]) -> String, colour
     for (index, segment) in episode.segments.iter().enumerate() {
         page.segment(&mut text, episode, index, segment);
     }
+    for (index, turn) in episode.turns.iter().enumerate() {
+        if turn.segment >= episode.segments.len() {
+            let (turn, segment) = (index + 1, turn.segment.saturating_add(1));
+            let _ = write!(
+                text,
+                "\n-- turn {turn} is of segment {segment}, which is not there\n"
+            );
+        }
+    }
     text.push_str(&ending(episode));
     text
 }
@@ -65,7 +74,7 @@ impl Page<'_> {
         let turns = episode.turns.iter().enumerate();
         for (number, turn) in turns.filter(|(_, turn)| turn.segment == index) {
             self.span(text, segment, position..turn.start);
-            let sampled = turn.end - turn.start;
+            let sampled = turn.end.saturating_sub(turn.start);
             let _ = write!(text, "\n-- turn {}: {sampled} tokens\n", number + 1);
             self.span(text, segment, turn.start..turn.end);
             text.push_str(&outcome(turn));
@@ -74,10 +83,22 @@ impl Page<'_> {
         self.span(text, segment, position..segment.tokens.len());
     }
 
-    /// The tokens of a range, in stretches of one author.
+    /// The tokens of a range, in stretches of one author. A file may tell of tokens that it does
+    /// not have.
     fn span(&self, text: &mut String, segment: &Segment, range: Range<usize>) {
-        let authors = &segment.authors[range.clone()];
-        let tokens = &segment.tokens[range];
+        let columns = (
+            segment.authors.get(range.clone()),
+            segment.tokens.get(range.clone()),
+        );
+        let (Some(authors), Some(tokens)) = columns else {
+            let (tokens, authors) = (segment.tokens.len(), segment.authors.len());
+            let _ = writeln!(
+                text,
+                "\n-- tokens {} to {} cannot be shown: there are {tokens}, with {authors} authors",
+                range.start, range.end
+            );
+            return;
+        };
         let mut start = 0;
         for stretch in authors.chunk_by(|a, b| a == b) {
             let end = start + stretch.len();

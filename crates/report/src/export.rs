@@ -42,7 +42,7 @@ fn row(recorded: &RecordedEpisode) -> Row {
         "parse-failures": turns.iter().map(|turn| turn.failures.len()).sum::<usize>(),
         "failed-observations": observations().filter(|it| it.failed).count(),
         "prompt-tokens": episode.prompt_tokens,
-        "sampled-tokens": turns.iter().map(|it| it.end.saturating_sub(it.start)).sum::<usize>(),
+        "sampled-tokens": episode.sampled_tokens(),
         "anchored": credit.anchored,
         "advantage": mean(credit.advantages.iter().copied()),
         "trace-lift": trace_lift(credit, episode),

@@ -1,5 +1,8 @@
 //! Rows and columns as text for a terminal, or as Markdown. Knows nothing of what they hold.
 
+/// The widest that a text can be filled up to.
+pub(crate) const WIDEST: usize = u16::MAX as usize;
+
 /// A table with a heading over each column.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Grid {
@@ -64,7 +67,7 @@ impl Grid {
         let lines = || std::iter::once(&headings).chain(&self.rows);
         let widths: Vec<usize> = (0..headings.len())
             .map(|column| lines().map(|line| line[column].chars().count()).max())
-            .map(|width| width.unwrap_or(0))
+            .map(|width| width.unwrap_or(0).min(WIDEST))
             .collect();
         let mut text = String::new();
         for line in lines() {

@@ -49,7 +49,7 @@ pub use metric_group::MetricGroup;
 pub use page::{Decode, Page, PageRun};
 pub use plot::{Line, Panel, linear_svg, log_log_svg};
 pub use power_law::PowerLaw;
-pub use skipped::skipped_text;
+pub use skipped::{refusals_text, skipped_text};
 pub use standing::{Against, Question, Standing, Standings, common_modes};
 pub use standing_page::StandingPage;
 pub use study::{ListedMethod, ListedRun, StudyList};

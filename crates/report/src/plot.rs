@@ -180,12 +180,13 @@ impl Axes {
             let room = match scale {
                 Scale::Logarithmic => 0.15,
                 Scale::Linear if high > low => 0.05 * (high - low),
-                // Large numbers have no room for a half.
-                Scale::Linear => 0.5_f64.max(1e-3 * high.abs()),
+                Scale::Linear => 0.5 * high.abs(),
             };
-            match low <= high {
-                true => low - room..=high + room,
-                false => 0.0..=1.0,
+            match (low <= high, scale) {
+                (false, _) => 0.0..=1.0,
+                // What is always 0 is nearly always a count or a share, which is never below.
+                (true, Scale::Linear) if low == 0.0 && high == 0.0 => -0.05..=1.05,
+                (true, _) => low - room..=high + room,
             }
         };
         let points = || panel.lines.iter().flat_map(|line| &line.points);
@@ -282,6 +283,10 @@ fn steps(axis: &RangeInclusive<f64>) -> Vec<f64> {
     let sizes = [1.0, 2.0, 5.0, 10.0].map(|size| size * power);
     let step = sizes.into_iter().find(|step| span / step <= 6.0);
     let step = step.unwrap_or(10.0 * power);
+    // So short a span that the least of numbers cannot divide it.
+    if step == 0.0 {
+        return Vec::new();
+    }
     let (first, last) = ((axis.start() / step).ceil(), (axis.end() / step).floor());
     (first as i64..=last as i64)
         .map(|multiple| multiple as f64 * step)
@@ -396,11 +401,27 @@ mod tests {
     }
 
     #[test]
+    fn what_never_changes_has_an_axis_that_shows_how_much_it_is() {
+        let check = |y: f64, ticks: &[f64]| {
+            let axes = Axes::of(&panel(vec![(0.0, y), (10.0, y)]), Scale::Linear);
+            let found = steps(&axes.y);
+            let is_near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-9;
+            assert_eq!(found.len(), ticks.len(), "{found:?}");
+            assert!(found.iter().zip(ticks).all(is_near), "{found:?}");
+        };
+        check(0.0, &[0.0, 0.2, 0.4, 0.6, 0.8, 1.0]);
+        check(0.01, &[0.006, 0.008, 0.01, 0.012, 0.014]);
+        check(-2.0, &[-3.0, -2.5, -2.0, -1.5, -1.0]);
+        check(1e6, &[6e5, 8e5, 1e6, 1.2e6, 1.4e6]);
+    }
+
+    #[test]
     fn ticks_are_round_numbers_that_people_read() {
         assert_eq!(decades(&(0.0..=1.0)), [1.0, 2.0, 5.0, 10.0]);
         assert_eq!(decades(&(0.0..=2.0)), [1.0, 10.0, 100.0]);
         assert_eq!(steps(&(-3.0..=63.0)), [0.0, 20.0, 40.0, 60.0]);
         assert_eq!(steps(&(0.01..=0.55)).len(), 5);
+        assert_eq!(steps(&(0.0..=f64::from_bits(1))), [0.0; 0]);
         let texts = [0.0, 1.0, 50e3, 2e6, 0.5, 1500.0, -20.0, 1.5e-5, 2e-4].map(short);
         assert_eq!(
             texts,

@@ -35,10 +35,7 @@ pub fn skipped_text(file: &Path) -> Result<String, ReportError> {
         "step {} was skipped: its weights stayed as they were\n",
         skipped.step
     );
-    skipped
-        .refused
-        .iter()
-        .for_each(|refused| refusal(&mut said, refused));
+    said += &refusals_text(&skipped);
     let _ = writeln!(
         said,
         "its {} tasks: {}\n{} episodes: `--task` shows one of them",
@@ -47,6 +44,15 @@ pub fn skipped_text(file: &Path) -> Result<String, ReportError> {
         lines.count()
     );
     Ok(said)
+}
+
+/// What was not finite, and whose loss: a line for each update that was not made, with lines below.
+pub fn refusals_text(skipped: &Skipped) -> String {
+    let mut said = String::new();
+    for refused in &skipped.refused {
+        refusal(&mut said, refused);
+    }
+    said
 }
 
 fn refusal(said: &mut String, refused: &Refused) {

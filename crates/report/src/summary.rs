@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::folder::mode_name;
+use crate::grid::WIDEST;
 use crate::table::{Breakdown, shown_metrics, table};
 use crate::{ReportError, RunFolder};
 
@@ -70,6 +71,7 @@ fn steps(metrics: &[Map<String, Value>]) -> String {
     let count = metrics.len();
     let mut lines = format!("{count} step{}: first, last\n", plural(count));
     let width = ends.keys().map(|name| name.len()).max().unwrap_or(0);
+    let width = width.min(WIDEST);
     for (name, (first, last)) in ends {
         let (first, last) = (number(first), number(last));
         let _ = writeln!(lines, "  {name:<width$}  {first:>10}  {last:>10}");

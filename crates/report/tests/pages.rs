@@ -125,6 +125,40 @@ fn a_later_segment_shows_only_what_is_new() {
     assert!(text.contains("-- turn 3: 4 tokens\n⟦Ann.⟧"));
 }
 
+#[test]
+fn an_episode_whose_parts_do_not_fit_together_says_where() {
+    let mut episode = episode();
+    episode.turns[0].end = usize::MAX;
+    (episode.turns[1].start, episode.turns[1].end) = (3, 2);
+    episode.turns.push(turn(7, &episode.segments[0], ""));
+    let text = episode_text(&episode, &decode, false);
+    let tokens = episode.segments[0].tokens.len();
+    for told in [
+        format!(
+            "to {} cannot be shown: there are {tokens}, with {tokens} authors",
+            usize::MAX
+        ),
+        "-- tokens 3 to 2 cannot be shown".to_owned(),
+        "-- turn 3 is of segment 8, which is not there".to_owned(),
+    ] {
+        assert!(text.contains(&told), "{told}\n{text}");
+    }
+    assert_eq!(
+        episode.sampled_tokens(),
+        usize::MAX - episode.turns[0].start
+    );
+}
+
+#[test]
+fn a_name_of_any_length_is_summed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    write_run(folder.path());
+    let name = "n".repeat(70_000);
+    let path = folder.path().join("metrics.jsonl");
+    fs::write(path, format!("{{\"step\":0,\"{name}\":1}}\n")).unwrap();
+    assert!(summary_of(folder.path()).contains(&name));
+}
+
 /// Tasks of two scenarios; each is worth `base`, and one in `nth` is worth all.
 fn evaluation(step: u64, mode: EvaluationMode, base: f64, nth: usize) -> Evaluation {
     let groups: Vec<_> = (0..40)

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::{AdapterFolder, Model, Optimizer, OptimizerState, Precision};
+use model::{
+    AdapterFolder, LoraConfig, Model, Optimizer, OptimizerState, ParameterSpec, Precision,
+};
 use serde::{Deserialize, Serialize};
 use store::{Disk, Manifest, Operation};
 
@@ -172,25 +174,31 @@ impl Checkpoint {
     pub fn restore(&self, model: &mut Model) -> Result<(), TrainError> {
         let other = |found: &str, expected: &str| TrainError::Setup {
             problem: format!(
-                "`{}` holds {found}, but the run trains {expected}",
+                "`{}` holds {found}, but with these settings the run trains {expected}",
                 self.path.display()
             ),
-            hint: "resume with the `model` settings that the run began with".into(),
+            hint: "go on with the `model` settings that the run began with, or begin another run \
+                   with what this one has learnt: `model.path` is then this checkpoint, an \
+                   adapter's what `pact model merge` makes of it"
+                .into(),
         };
         match (&model.adapter, AdapterFolder::is_one(&self.path)) {
             (None, true) => Err(other("an adapter", "all weights")),
             (Some(_), false) => Err(other("whole weights", "an adapter")),
             (None, false) => {
                 let (_, masters) = model::load(&self.path)?;
+                let (found, own) = (masters.layout.specs(), model.trained());
+                if let Some(difference) = first_difference(found, own) {
+                    return Err(other(&difference[0], &difference[1]));
+                }
                 Ok(model.restore(masters)?)
             }
             (Some(own), true) => {
                 let folder = AdapterFolder::open(&self.path)?;
-                if folder.config != own.config || folder.rank_stabilised != own.rank_stabilised {
-                    return Err(other(
-                        "an adapter of other rank, alpha or targets",
-                        "this one",
-                    ));
+                let found = shape(&folder.config, folder.rank_stabilised);
+                let expected = shape(&own.config, own.rank_stabilised);
+                if found != expected {
+                    return Err(other(&found, &expected));
                 }
                 let mut adapter = folder.load(&model.architecture)?;
                 adapter.base.clone_from(&own.base);
@@ -203,6 +211,32 @@ impl Checkpoint {
     pub fn optimizer(&self) -> Result<OptimizerState<'static>, TrainError> {
         Ok(OptimizerState::load(&self.path.join(OPTIMIZER))?)
     }
+}
+
+/// What decides how large an adapter is, and how much it counts.
+fn shape(config: &LoraConfig, is_rank_stabilised: bool) -> String {
+    let targets: Vec<_> = config.targets.iter().map(|it| it.name()).collect();
+    format!(
+        "an adapter of rank {} and {}alpha {} on {}",
+        config.rank,
+        if is_rank_stabilised {
+            "rank-stabilised "
+        } else {
+            ""
+        },
+        config.alpha,
+        targets.join(", ")
+    )
+}
+
+/// The first parameter that is not in both, or of another shape: what it is in each.
+fn first_difference(left: &[ParameterSpec], right: &[ParameterSpec]) -> Option<[String; 2]> {
+    let at = (0..left.len().max(right.len())).find(|&i| left.get(i) != right.get(i))?;
+    let said = |specs: &[ParameterSpec]| match specs.get(at) {
+        Some(spec) => format!("`{}` of shape {:?}", spec.name, spec.shape),
+        None => format!("no more than {} weights", specs.len()),
+    };
+    Some([said(left), said(right)])
 }
 
 /// Writes all files of a checkpoint, the manifest last.

@@ -25,7 +25,7 @@ impl<'m> ModelPolicy<'m> {
             min_p: config.min_p as f32,
         };
         let positions = config.max_tokens + 1;
-        let mut generator = Generator::new(model, sampling, stop_tokens, positions);
+        let mut generator = Generator::new(model, sampling, stop_tokens, positions)?;
         if let Some(bytes) = cache_bytes {
             generator = generator.bounded(bytes)?;
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chat::Chat;
 use env::Suite;
-use episode::{Evaluation, EvaluationMode, Group, Phase, Seed, Task};
+use episode::{Evaluation, EvaluationMode, Group, Phase, RunRecord, Seed, Task};
 use model::Model;
 use objective::{Context, Imitation, Recipe, is_anchored, off_policy_advantage};
 use rand::RngExt;
@@ -111,20 +111,29 @@ impl Trainer {
         })
     }
 
-    /// A run as its checkpoint left it; it goes on as if it had never stopped. Whether its data
-    /// and its settings are those that it began with is the caller's to compare.
+    /// A run as `checkpoint` left it, or at its beginning where there is none; it goes on as if
+    /// it had never stopped. Its folder is told `config` and `record` once everything is as it
+    /// was, and stays as it is if something does not fit. Says what of the time before is missing
+    /// there. Whether data and settings are those that the run began with is the caller's to compare.
     pub fn resume(
         parts: Parts,
         folder: RunFolder,
-        checkpoint: &Checkpoint,
-    ) -> Result<Self, TrainError> {
+        checkpoint: Option<&Checkpoint>,
+        config: &str,
+        record: &RunRecord,
+    ) -> Result<(Self, Vec<String>), TrainError> {
         let mut trainer = Self::new(parts, folder)?;
-        checkpoint.restore(&mut trainer.model)?;
-        trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
-        trainer.step = checkpoint.state.step;
-        trainer.prune(&checkpoint.path)?;
+        if let Some(checkpoint) = checkpoint {
+            checkpoint.restore(&mut trainer.model)?;
+            trainer.learner.optimizer.restore(checkpoint.optimizer()?)?;
+            trainer.step = checkpoint.state.step;
+        }
+        let missing = trainer.folder.go_on(config, record, checkpoint)?;
+        if let Some(checkpoint) = checkpoint {
+            trainer.prune(&checkpoint.path)?;
+        }
         trainer.faults.skipped_in_a_row = trainer.folder.skipped_in_a_row()?;
-        Ok(trainer)
+        Ok((trainer, missing))
     }
 
     /// One training step: rollouts, batch, update, record.

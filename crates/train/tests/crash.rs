@@ -102,7 +102,7 @@ fn run(
     let mut trainer = match path.join("config.toml").exists() {
         false => Trainer::new(parts(keep), RunFolder::create(disk, path, "", &record)?)?,
         true => {
-            let mut folder = RunFolder::open(disk, path)?;
+            let folder = RunFolder::open(disk, path)?;
             let latest = Checkpoint::latest(path)?;
             assert!(latest.damaged.is_empty(), "{:?}", latest.damaged);
             let checkpoint = latest.checkpoint;
@@ -113,15 +113,14 @@ fn run(
                 found >= *saved,
                 "{saved:?} was saved, and {found:?} is there"
             );
-            let missing = folder.go_on("", &record, checkpoint.as_ref())?;
-            assert!(missing.is_empty(), "{missing:?}");
-            match checkpoint {
-                None => Trainer::new(parts(keep), folder)?,
-                Some(checkpoint) => {
-                    (evaluated, is_saved) = (checkpoint.state.evaluated, true);
-                    Trainer::resume(parts(keep), folder, &checkpoint)?
-                }
+            if let Some(checkpoint) = &checkpoint {
+                (evaluated, is_saved) = (checkpoint.state.evaluated, true);
             }
+            let parts = parts(keep);
+            let (trainer, missing) =
+                Trainer::resume(parts, folder, checkpoint.as_ref(), "", &record)?;
+            assert!(missing.is_empty(), "{missing:?}");
+            trainer
         }
     };
     let world = world();
@@ -327,12 +326,10 @@ fn a_damaged_checkpoint_steps_aside_when_its_step_is_done_again() {
     fs::write(checkpoint(&path, 3).join("state.json"), "half of a").expect("a file");
     let latest = Checkpoint::latest(&path).expect("one is whole");
     assert_eq!(latest.damaged[0].path, checkpoint(&path, 3));
-    let mut folder = RunFolder::open(disk, &path).expect("a run");
+    let folder = RunFolder::open(disk, &path).expect("a run");
     let start = latest.checkpoint.expect("one is whole");
-    folder
-        .go_on("", &RunRecord::default(), Some(&start))
-        .expect("a run that goes on");
-    let mut trainer = Trainer::resume(parts(1), folder, &start).expect("a run that goes on");
+    let resumed = Trainer::resume(parts(1), folder, Some(&start), "", &RunRecord::default());
+    let (mut trainer, _) = resumed.expect("a run that goes on");
     while !trainer.is_done() {
         trainer.step().expect("a step");
     }

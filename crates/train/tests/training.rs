@@ -92,10 +92,11 @@ fn new_folder(path: &Path) -> RunFolder {
 fn resume(path: &Path, step: u64, parts: Parts) -> Result<Trainer, TrainError> {
     let latest = Checkpoint::latest(path)?.checkpoint.expect("a checkpoint");
     assert_eq!(latest.state.step, step);
-    let mut folder = RunFolder::open(Arc::new(RealDisk), path)?;
-    let missing = folder.go_on("", &RunRecord::default(), Some(&latest))?;
+    let folder = RunFolder::open(Arc::new(RealDisk), path)?;
+    let (trainer, missing) =
+        Trainer::resume(parts, folder, Some(&latest), "", &RunRecord::default())?;
     assert_eq!(missing, [""; 0]);
-    Trainer::resume(parts, folder, &latest)
+    Ok(trainer)
 }
 
 fn begin(folder: &Path, settings: Settings, tasks: usize) -> Trainer {
@@ -224,7 +225,7 @@ fn an_adapter_learns_while_the_weights_stand_still_and_resumes_to_the_last_bit()
     let error = resume(unbroken.path(), 10, parts(run(20), 5)).err();
     let error = error.expect("all weights are trained now").to_string();
     assert!(
-        error.contains("holds an adapter, but the run trains all weights"),
+        error.contains("holds an adapter, but with these settings the run trains all weights"),
         "{error}"
     );
 }

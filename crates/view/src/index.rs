@@ -6,7 +6,7 @@ use std::io::Result;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use episode::StopReason;
+use episode::{Skipped, StopReason};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -39,8 +39,13 @@ pub(crate) struct Row {
 /// A file of episodes.
 #[derive(Debug)]
 pub(crate) struct Source {
-    /// How pages and links call it: `training`, `step-000010-greedy`, `episodes`.
+    /// How pages and links call it: `training`, `step-000010-greedy`, `step-000007-skipped`,
+    /// `episodes`.
     pub(crate) name: String,
+    /// Whether its episodes are those of a step that was skipped, and stand below the reason.
+    is_skipped: bool,
+    /// That reason, in lines.
+    pub(crate) reason: Option<String>,
     pub(crate) path: PathBuf,
     /// In the order of the file; an episode's number is its place here.
     pub(crate) rows: Vec<Row>,
@@ -108,22 +113,32 @@ impl Place {
         if training.exists() {
             sources.push((name.to_owned(), training));
         }
-        let evaluations = std::fs::read_dir(folder.join("evaluations"));
-        let mut evaluations: Vec<PathBuf> = evaluations
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
-            .collect();
-        evaluations.sort();
-        let named = |path: PathBuf| {
-            let name = path.file_stem()?.to_str()?.to_owned();
-            Some((name, path))
-        };
-        sources.extend(evaluations.into_iter().filter_map(named));
+        sources.extend(named_files(&folder.join("evaluations")));
         sources
     }
+
+    /// The files of steps that were skipped, by name.
+    fn skipped(&self) -> Vec<(String, PathBuf)> {
+        let Some(folder) = self.file("skipped") else {
+            return Vec::new();
+        };
+        let files = named_files(&folder).into_iter();
+        files
+            .map(|(name, path)| (format!("{name}-skipped"), path))
+            .collect()
+    }
+}
+
+/// The files of lines in a folder, by what stands before their ending, in that order.
+fn named_files(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "jsonl"))
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
+        .collect();
+    files.sort();
+    files
 }
 
 /// Builds an index, a stretch at a time.
@@ -162,12 +177,17 @@ impl Indexer {
 
     /// Sources that have come since the last look, after those known: an episode's place stays.
     fn find_sources(&mut self, index: &RwLock<Index>) {
-        for (name, path) in self.place.sources() {
+        let episodes = (self.place.sources().into_iter()).map(|(name, path)| (name, path, false));
+        let skipped = (self.place.skipped().into_iter()).map(|(name, path)| (name, path, true));
+        for (name, path, is_skipped) in episodes.chain(skipped) {
             if self.files.iter().any(|file| file.path == path) {
                 continue;
             }
             self.files.push(Followed::new(path.clone()));
-            write(index).sources.push(Source::new(name, path));
+            write(index).sources.push(Source {
+                is_skipped,
+                ..Source::new(name, path)
+            });
         }
     }
 
@@ -176,11 +196,19 @@ impl Indexer {
         if file.is_replaced()? {
             write(index).sources[number].start_anew();
         }
+        let is_skipped = read(index).sources[number].is_skipped;
+        let mut reason = None;
         let mut rows = Vec::new();
         let mut broken = Vec::new();
         let mut broken_count = 0;
         let names = &mut self.names;
         let more = file.read_on(STRETCH, |span, number, line| {
+            if is_skipped && number == 1 {
+                reason = line.and_then(reason_of);
+                if reason.is_some() {
+                    return;
+                }
+            }
             let row = match line {
                 Some(line) => Line::parse(line).map(|line| line.row(span, names)),
                 None => Err("longer than any episode".to_owned()),
@@ -205,6 +233,7 @@ impl Indexer {
         let source = &mut index.sources[number];
         (source.read, source.size) = (file.read, file.size);
         source.rows.extend(rows);
+        source.reason = reason.or(source.reason.take());
         source.broken += broken_count;
         source.broken_lines.extend(broken);
         source.broken_lines.truncate(NAMED);
@@ -241,6 +270,8 @@ impl Source {
         Self {
             name,
             path,
+            is_skipped: false,
+            reason: None,
             rows: Vec::new(),
             generation: 0,
             read: 0,
@@ -255,6 +286,7 @@ impl Source {
         let fresh = Self::new(std::mem::take(&mut self.name), self.path.clone());
         let generation = self.generation + 1;
         *self = Self {
+            is_skipped: self.is_skipped,
             generation,
             ..fresh
         };
@@ -281,6 +313,12 @@ fn once(names: &mut HashSet<Arc<str>>, name: &str) -> Arc<str> {
     let name: Arc<str> = name.into();
     names.insert(Arc::clone(&name));
     name
+}
+
+/// Why a step was skipped, if the first line of its file says so.
+fn reason_of(line: &[u8]) -> Option<String> {
+    let skipped: Skipped = serde_json::from_slice(line).ok()?;
+    (!skipped.refused.is_empty()).then(|| report::refusals_text(&skipped))
 }
 
 /// A line of a file of episodes, without what it weighs: its texts and tokens are passed over.

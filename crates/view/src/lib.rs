@@ -82,6 +82,17 @@ impl Viewer {
     }
 }
 
+impl Viewer {
+    /// Reads everything that a page could ask for, as it is now, without a server: for whoever
+    /// writes any bytes into a folder to see what becomes of them.
+    #[doc(hidden)]
+    pub fn read_whole(&self) {
+        let mut indexer = Indexer::new(self.shelf.place.clone());
+        while indexer.advance(&self.shelf.index) {}
+        self.shelf.answer_all();
+    }
+}
+
 fn answer(
     shelf: &Arc<Shelf>,
     listener: TcpListener,

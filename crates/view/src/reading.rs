@@ -194,7 +194,7 @@ impl Reading {
         Self {
             step,
             anchored: credit.anchored,
-            sampled_tokens: sampled(&episode),
+            sampled_tokens: episode.sampled_tokens(),
             task: episode.task,
             scenario: episode.scenario,
             sample: episode.sample,
@@ -268,8 +268,8 @@ fn shown_segments(
         }
         shown.push(ShownSegment::of(segment, bytes));
     }
-    let mut under_trace =
-        Some(credit.under_trace.iter()).filter(|under_trace| under_trace.len() == sampled(episode));
+    let mut under_trace = Some(credit.under_trace.iter())
+        .filter(|under_trace| under_trace.len() == episode.sampled_tokens());
     for (number, (turn, advantage)) in (episode.turns.iter())
         .zip(of_turns(credit, episode))
         .enumerate()
@@ -287,14 +287,6 @@ fn shown_segments(
         }
     }
     Ok(shown)
-}
-
-/// How many tokens were sampled; a turn that ends before it begins has none.
-fn sampled(episode: &Episode) -> usize {
-    let turns = episode.turns.iter();
-    turns
-        .map(|turn| turn.end.saturating_sub(turn.start))
-        .fold(0, usize::saturating_add)
 }
 
 impl ShownSegment {

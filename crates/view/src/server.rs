@@ -204,6 +204,7 @@ impl Shelf {
                     "broken": source.broken,
                     "broken_lines": source.broken_lines,
                     "trouble": source.trouble,
+                    "reason": source.reason,
                 })
             })
             .collect();
@@ -315,6 +316,26 @@ impl Shelf {
         answer.insert("messages".into(), json!(messages));
         answer.insert("trace".into(), json!(trace));
         Ok(Json(Value::Object(answer)))
+    }
+
+    /// Every answer that there is, to nobody.
+    pub(crate) fn answer_all(&self) {
+        let _ = self.facts();
+        let sources: Vec<(String, usize)> = (read(&self.index).sources.iter())
+            .map(|source| (source.name.clone(), source.rows.len()))
+            .collect();
+        for (name, episodes) in sources {
+            let query = Query {
+                source: Some(name.clone()),
+                text: Some("a".to_owned()),
+                ..Query::default()
+            };
+            let _ = self.list(&query);
+            for number in 0..episodes {
+                let _ = self.episode(Some(&name), number);
+                let _ = self.group(Some(&name), number);
+            }
+        }
     }
 
     fn traced(&self, task: &str) -> Option<Traced> {

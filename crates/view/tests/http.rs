@@ -380,6 +380,54 @@ fn a_run_that_goes_on_is_followed() {
 }
 
 #[test]
+fn a_step_that_was_skipped_is_listed_with_its_reason_and_read_as_any_other() {
+    let served = Served::new();
+    let skipped = served.folder.path().join("skipped");
+    fs::create_dir(&skipped).expect("a folder");
+    let top = json!({"step": 7, "tasks": ["c"], "refused": [
+        {"what": "loss", "grad-norm": 2.5, "losses": [{"task": "c", "sample": 1}]},
+    ]});
+    let episodes = [
+        episode("c", 0, 7, 1.0, "vier"),
+        episode("c", 1, 7, 0.0, "fünf"),
+    ];
+    let file = |step: u64| skipped.join(format!("step-{step:06}.jsonl"));
+    fs::write(file(7), format!("{top}\n{}", lines(&episodes))).expect("a file");
+    fs::write(file(8), lines(&episodes[..1])).expect("a file");
+    served.await_run(|run| run["sources"][2]["episodes"] == 1);
+
+    let run = served.get("/api/run").json();
+    let source = &run["sources"][1];
+    assert_eq!(source["name"], "step-000007-skipped");
+    assert_eq!(
+        (&source["episodes"], &source["broken"]),
+        (&json!(2), &json!(0))
+    );
+    assert_eq!(
+        source["reason"],
+        "  the loss was not finite, the gradient's norm 2.500e0\n    the loss of task c, sample 1\n"
+    );
+    assert_eq!(run["sources"][0]["reason"], Value::Null);
+    assert_eq!(served.listed("source=step-000007-skipped"), [0, 1]);
+    let answer = served
+        .get("/api/episode/1?source=step-000007-skipped")
+        .json();
+    assert_eq!(answer["episode"]["turns"][0]["text"], "fünf");
+
+    // A file without its reason has its episodes still.
+    assert_eq!(run["sources"][2]["reason"], Value::Null);
+    assert_eq!(served.listed("source=step-000008-skipped"), [0]);
+
+    // Done again after a resume, and skipped for another reason.
+    let other = json!({"step": 7, "tasks": ["c"], "refused": [{"what": "gradient"}]});
+    let anew = skipped.join("anew");
+    fs::write(&anew, format!("{other}\n")).expect("a file");
+    fs::rename(anew, file(7)).expect("a rename");
+    served.await_run(|run| run["sources"][1]["reason"] == "  the gradient was not finite\n");
+    assert_eq!(served.listed("source=step-000007-skipped"), [0; 0]);
+}
+
+#[test]
 fn a_run_taken_back_by_a_resume_is_read_anew() {
     let served = Served::new();
     let path = served.folder.path().join("episodes.jsonl");

@@ -10,17 +10,22 @@ use super::text::{in_backticks, table_below};
 /// pieces, for this source has none.
 const LINT: &str = concat!("unsafe", "_code");
 
+/// The sources that ARCHITECTURE.md says have `unsafe`.
+pub(crate) fn listed(architecture: &str) -> BTreeSet<String> {
+    let rows = table_below(architecture, "Unsafe");
+    let files = rows
+        .iter()
+        .filter_map(|row| in_backticks(row.first()?).first().copied());
+    files.map(str::to_owned).collect()
+}
+
 /// Sources with `unsafe` that are not in the table, and files in the table without.
 pub(super) fn unlisted(architecture: &str, sources: &[Source]) -> Vec<String> {
-    let rows = table_below(architecture, "Unsafe");
-    let listed: BTreeSet<&str> = rows
-        .iter()
-        .filter_map(|row| in_backticks(row.first()?).first().copied())
-        .collect();
-    let found: BTreeSet<&str> = sources
+    let listed = listed(architecture);
+    let found: BTreeSet<String> = sources
         .iter()
         .filter(|source| source.text.contains(LINT))
-        .filter_map(|source| source.path.to_str())
+        .filter_map(|source| Some(source.path.to_str()?.to_owned()))
         .collect();
     let unlisted = found.difference(&listed).map(|path| {
         format!("`{path}` has unsafe code and is not in ARCHITECTURE.md's table of it")

@@ -19,7 +19,9 @@ const PARTS: [(&str, bool); 5] = [
 
 pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
     let config = config_file::read(arguments.config.as_deref(), &arguments.set)?;
-    let report = sandbox::doctor(&config.python, &config.sandbox)?;
+    // The rest of what this machine has is told all the same: not every suite needs Python.
+    let report = sandbox::doctor(&config.python, &config.sandbox);
+    let report = report.map_err(|error| error.to_string());
     let threads = std::thread::available_parallelism()?.get();
     let instructions = model::Instructions::current();
     let card = card(config.engine.device)?;
@@ -33,7 +35,10 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
                 "instructions": instructions.name(),
                 "card": card,
                 "parts": parts,
-                "sandbox": report,
+                "sandbox": match &report {
+                    Ok(report) => json!(report),
+                    Err(missing) => json!({ "missing": missing }),
+                },
             });
             format!("{all}\n")
         }
@@ -46,8 +51,12 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
                     false => names.join(", "),
                 }
             };
+            let sandbox = match &report {
+                Ok(report) => report.to_string(),
+                Err(missing) => format!("python        MISSING: {missing}\n"),
+            };
             format!(
-                "threads       {threads}\ninstructions  {}\ncard          {card}\nbuilt with    {}\nbuilt without {}\n{report}",
+                "threads       {threads}\ninstructions  {}\ncard          {card}\nbuilt with    {}\nbuilt without {}\n{sandbox}",
                 instructions.name(),
                 parts(true),
                 parts(false)
@@ -55,9 +64,9 @@ pub(crate) fn run(arguments: &Doctor) -> Result<Exit> {
         }
     };
     super::print(&text)?;
-    Ok(match report.missing {
-        None => Exit::Done,
-        Some(_) => Exit::Failed,
+    Ok(match report {
+        Ok(report) if report.missing.is_none() => Exit::Done,
+        _ => Exit::Failed,
     })
 }
 

@@ -1,6 +1,7 @@
 //! `pact view`: a run's episodes in a browser.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use view::{TokenBytes, Viewer};
@@ -15,9 +16,35 @@ pub(crate) fn run(arguments: &View) -> Result<Exit> {
     let viewer = Viewer::open(&arguments.run, bytes)?;
     let listener = view::listen(arguments.port)?;
     let interrupt = Interrupt::watch()?;
-    super::print(&format!("http://{}/\n", listener.local_addr()?))?;
+    let address = format!("http://{}/", listener.local_addr()?);
+    super::print(&format!("{address}\n"))?;
+    if arguments.open {
+        open_in_browser(address);
+    }
     viewer.serve(listener, || interrupt.is_asked())?;
     Ok(Exit::Done)
+}
+
+/// Opens an address by the system's opener, whose end nobody waits for: some stay as long as their
+/// browser. Where there is none, the page is served all the same.
+fn open_in_browser(address: String) {
+    let opener = match cfg!(target_os = "macos") {
+        true => "open",
+        false => "xdg-open",
+    };
+    let mut command = Command::new(opener);
+    command.arg(&address).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    std::thread::spawn(move || {
+        let problem = match command.status() {
+            Ok(status) if status.success() => return,
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        };
+        eprintln!(
+            "warning: no browser was opened: `{opener}`: {problem}\nhint: open {address} yourself"
+        );
+    });
 }
 
 /// The bytes of a token. A tokenizer that was asked for must be there; without that of the run

@@ -15,7 +15,9 @@ mod study;
 mod suites;
 mod trace;
 mod training;
+mod view;
 mod watch;
+mod workers;
 mod world;
 
 use std::fs;

@@ -167,6 +167,12 @@ fn the_doctor_says_what_holds() {
     let missing = place.pact("doctor --set sandbox.require=[\"moat\"]");
     assert_eq!(missing.code, Some(1), "{}", missing.stdout);
     assert!(missing.stdout.contains("moat"), "{}", missing.stdout);
+
+    let without = place.pact("doctor --set python.interpreter=nowhere");
+    assert_eq!(without.code, Some(1), "{}", without.stdout);
+    let told = "\npython        MISSING: cannot run `nowhere`: No such file or directory";
+    assert!(without.stdout.starts_with("threads "), "{}", without.stdout);
+    assert!(without.stdout.contains(told), "{}", without.stdout);
 }
 
 /// The folder of data sets, if it is there.

@@ -273,6 +273,66 @@ fn a_run_that_trains_an_adapter_leaves_adapters_and_resumes_to_the_last_bit() {
 }
 
 #[test]
+fn a_run_whose_checkpoint_does_not_fit_is_refused_before_anything_is_replaced() {
+    let place = a_place_with_an_adapter_to_train();
+    let trained = |run: &str, more: &str| {
+        let command = format!("train run.toml --run {run} --set train.steps=1 {more}");
+        place.pact(&command).done();
+    };
+    trained("lora", "");
+    trained("whole", "--set model.lora.rank=0");
+    let files = ["config.toml", "run.json", "metrics.jsonl", "episodes.jsonl"];
+    let refused = |run: &str, change: &str, expected: &str| {
+        let texts = || files.map(|file| place.read(&format!("{run}/{file}")));
+        let before = texts();
+        let go_on = format!("train --run {run} --resume --allow-changed --set {change}");
+        let message = place.pact(&go_on).refused(1);
+        let said = format!("error: `{run}/checkpoints/step-000001` holds {expected}\nhint: ");
+        assert!(message.contains(&said), "{message}");
+        assert!(texts() == before, "{run} was changed by {change}");
+    };
+    let all = "q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj";
+    let found = format!("an adapter of rank 4 and alpha 8 on {all}");
+    let but = "but with these settings the run trains";
+    let expected = format!("{found}, {but} an adapter of rank 2 and alpha 8 on {all}");
+    refused("lora", "model.lora.rank=2", &expected);
+    let expected = format!("{found}, {but} an adapter of rank 4 and alpha 8 on q_proj");
+    refused("lora", "model.lora.targets=[\"q_proj\"]", &expected);
+    let expected = format!("an adapter, {but} all weights");
+    refused("lora", "model.lora.rank=0", &expected);
+    let expected = format!("whole weights, {but} an adapter");
+    refused("whole", "model.lora.rank=4", &expected);
+
+    place
+        .pact("model init --preset small --seed 2 --out other")
+        .done();
+    let table = "`model.embed_tokens.weight` of shape";
+    let expected = format!("{table} [560, 128], {but} {table} [560, 256]");
+    refused("whole", "model.path=other", &expected);
+
+    // As it was, it goes on.
+    place
+        .pact("train --run lora --resume --allow-changed --set train.steps=2")
+        .done();
+}
+
+#[test]
+fn an_optimizer_whose_state_does_not_fit_is_refused_before_anything_is_replaced() {
+    let place = Place::new();
+    place.write("run.toml", QUICK);
+    place
+        .pact("train run.toml --run out --set train.steps=1 --set optimizer.kind=adamw")
+        .done();
+    let texts = || ["config.toml", "run.json"].map(|file| place.read(&format!("out/{file}")));
+    let before = texts();
+    let go_on = "train --run out --resume --allow-changed --set optimizer.kind=muon";
+    let message = place.pact(go_on).refused(1);
+    let expected = "the optimiser state does not fit: `second-moment` has ";
+    assert!(message.contains(expected), "{message}");
+    assert!(texts() == before, "the run was changed");
+}
+
+#[test]
 fn a_run_in_bfloat16_saves_its_f32_masters_and_resumes_to_the_last_bit() {
     let place = Place::new();
     place.write("run.toml", &format!("model.weights = \"bf16\"\n{QUICK}"));

@@ -1,6 +1,8 @@
 //! Runs as they are watched: on a terminal of their own, and where there is none.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
 
 use super::{Place, QUICK, pact};
 
@@ -122,6 +124,22 @@ fn a_run_is_watched_as_text_where_there_is_no_terminal() {
     assert!(message.contains("is not a run folder"), "{message}");
 }
 
+/// What every form of table can tell of a row: not that something is null, nor that a number is
+/// whole.
+fn known(row: &Map<String, Value>) -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
+    for (name, value) in row {
+        let known = match value {
+            Value::Null => continue,
+            Value::Object(fields) => json!(known(fields)),
+            Value::Number(number) => json!(number.as_f64()),
+            other => other.clone(),
+        };
+        all.insert(name.clone(), known);
+    }
+    all
+}
+
 #[test]
 fn a_run_is_exported_as_tables_and_as_an_event_file() {
     let place = Place::new();
@@ -173,8 +191,19 @@ fn a_run_is_exported_as_tables_and_as_an_event_file() {
     assert!(!place.path("off/tensorboard").exists());
     let parquet = place.pact("export out --to parquet --out tables");
     if cfg!(feature = "parquet") {
-        parquet.done();
-        assert!(place.path("tables/episodes.parquet").exists());
+        let told = parquet.done();
+        assert!(
+            told.contains("wrote 8 rows to `tables/episodes.parquet`"),
+            "{told}"
+        );
+        for table in ["metrics", "episodes"] {
+            let [lines, parquet] = ["jsonl", "parquet"].map(|ending| {
+                let file = place.path(&format!("tables/{table}.{ending}"));
+                let rows = env::read_table(&file).expect("a table");
+                rows.iter().map(known).collect::<Vec<_>>()
+            });
+            assert_eq!(parquet, lines, "{table}");
+        }
     } else {
         let message = parquet.refused(1);
         assert!(

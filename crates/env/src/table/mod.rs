@@ -38,6 +38,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<(Place, ReadRow)>, EnvError> {
         .collect())
 }
 
+/// Every row of a file in any of these forms; one that cannot be read is an error with its place.
+pub fn read_all(path: &Path) -> Result<Vec<Row>, EnvError> {
+    let rows = read(path)?.into_iter().map(|(place, row)| match row {
+        Ok(fields) => Ok(fields.rest()),
+        Err(problem) => Err(problem.at(path, place)),
+    });
+    rows.collect()
+}
+
 /// Writes rows, as Parquet where the path ends in `.parquet`, else as JSON lines.
 pub fn write(path: &Path, rows: &[Row]) -> Result<(), EnvError> {
     if is_parquet(path) {

@@ -9,10 +9,11 @@ use crate::cuda::{Array, Product};
 
 const LOGITS: &str = "logits";
 /// Threads of a block that goes over a row of logits.
-const WIDE: usize = 512;
+pub(super) const WIDE: usize = 512;
 
 impl Card<'_> {
-    pub(super) fn logits_of(&self, normed: &Array<bf16>) -> Done<Array<f32>> {
+    /// Logits times `scale`.
+    pub(super) fn logits_of(&self, normed: &Array<bf16>, scale: f32) -> Done<Array<f32>> {
         let a = &self.model.architecture;
         let (vocabulary, hidden) = (a.vocab_size, a.hidden_size);
         let rows = normed.len() / hidden;
@@ -24,7 +25,7 @@ impl Card<'_> {
             out: logits.at(0),
             stride: vocabulary,
             accumulate: false,
-            scale: 1.0 / self.model.temperature,
+            scale,
             a: stored(normed.at(0), hidden),
             b: transposed(self.weight(self.model.layout().head), hidden),
         })?;

@@ -33,7 +33,9 @@ pub(crate) struct Programs {
     pub(super) swiglu: Program,
     pub(super) rotary: Program,
     pub(super) attention: Program,
+    pub(super) cached: Program,
     pub(super) head: Program,
+    pub(super) sampling: Program,
     pub(super) optimizer: Program,
     pub(super) shared: SharedMemory,
 }
@@ -56,7 +58,9 @@ impl Programs {
             swiglu: plain(kernels::SWIGLU)?,
             rotary: per_head(kernels::ROTARY)?,
             attention: per_head(kernels::ATTENTION)?,
+            cached: per_head(kernels::CACHED)?,
             head: plain(kernels::HEAD)?,
+            sampling: plain(kernels::SAMPLING)?,
             optimizer: plain(kernels::OPTIMIZER)?,
             shared: SharedMemory::of(head_dim),
         })
@@ -69,15 +73,17 @@ pub(crate) struct SharedMemory {
     pub(super) forward: usize,
     pub(super) queries: usize,
     pub(super) keys: usize,
+    pub(super) cached: usize,
 }
 
 impl SharedMemory {
-    /// As `kernels/attention.cu` says of each kernel.
+    /// As `kernels/attention.cu` and `kernels/cached.cu` say of each kernel.
     fn of(head_dim: usize) -> Self {
         Self {
             forward: 512 * head_dim + 512,
             queries: 640 * head_dim + 512,
             keys: 512 * head_dim + 512,
+            cached: 512 * head_dim,
         }
     }
 }

@@ -17,13 +17,13 @@ macro_rules! sources {
 }
 
 sources! {
-    ROWS = "rows.cu",
-    NORM = "norm.cu",
-    ROTARY = "rotary.cu",
     ATTENTION = "attention.cu",
-    SWIGLU = "swiglu.cu",
-    HEAD = "head.cu",
-    OPTIMIZER = "optimizer.cu",
-    SAMPLING = "sampling.cu",
     CACHED = "cached.cu",
+    HEAD = "head.cu",
+    NORM = "norm.cu",
+    OPTIMIZER = "optimizer.cu",
+    ROTARY = "rotary.cu",
+    ROWS = "rows.cu",
+    SAMPLING = "sampling.cu",
+    SWIGLU = "swiglu.cu",
 }

@@ -183,6 +183,16 @@ impl<T: Number> Array<T> {
     }
 }
 
+impl Array<i32> {
+    /// As [`at`](Self::at), for a kernel that puts floats there, whose bits are downloaded.
+    pub fn floats_at(&self, offset: usize) -> Address {
+        Address {
+            number: f32::NAME,
+            ..self.at(offset)
+        }
+    }
+}
+
 impl<T: Number> Drop for Array<T> {
     fn drop(&mut self) {
         self.device.memory_of().give(self.label, self.block);

@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::blocks::{BLOCK, BlockId, Cache};
-use super::decoder::Batch;
+use super::batch::Batch;
+use super::blocks::{BLOCK, BlockId};
 use super::linear::Shared;
+use super::pages::Pages;
 use crate::instructions::vectorised;
 use crate::numeric::{exp_shifted, max};
 use crate::product::{Matrix, MatrixMut, Store, product_in_place};
@@ -120,7 +121,7 @@ pub(super) struct Queries<'a> {
 /// Attention of all rows and heads of a layer; `out` is `[rows, heads * width]`.
 pub(super) fn attend(
     queries: Queries<'_>,
-    cache: &Cache,
+    pages: &Pages,
     layer: usize,
     meetings: &Meetings,
     out: &mut [f32],
@@ -139,7 +140,7 @@ pub(super) fn attend(
         SCRATCH.with_borrow_mut(|state| {
             state.begin(queries, chunk, kv);
             for run in &meetings.runs[chunk.runs.clone()] {
-                state.meet(queries, chunk, run, cache.head(run.block, layer, kv));
+                state.meet(queries, chunk, run, pages.head(run.block, layer, kv));
             }
             for (i, row) in chunk.rows.clone().enumerate() {
                 #[expect(unsafe_code, reason = "heads are written by several threads")]

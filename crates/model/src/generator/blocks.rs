@@ -1,16 +1,13 @@
 //! The key-value cache: blocks of 64 positions counted from a sequence's first token, each
 //! stored once for all sequences that agree up to its end. The blocks are a tree; a sequence is
-//! a path in it. Knows no turn and no weight.
-
-use crate::Architecture;
+//! a path in it. Knows which tokens a block stands for, and none of its numbers: those are with
+//! whoever decodes.
 
 /// Positions of one block.
 pub(crate) const BLOCK: usize = 64;
-/// What products may read behind the last row of their right side.
-const MARGIN: usize = 16;
 
 /// A block's place among all.
-pub(super) type BlockId = usize;
+pub(crate) type BlockId = usize;
 
 /// What a cache has done and holds; sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,43 +24,8 @@ pub struct CacheStats {
     pub recomputed_tokens: usize,
 }
 
-/// Sizes of a block.
-#[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    layers: usize,
-    pub(super) kv_heads: usize,
-    /// Numbers of one head.
-    pub(super) width: usize,
-}
-
-impl Shape {
-    pub(crate) fn of(architecture: &Architecture) -> Self {
-        Self {
-            layers: architecture.layers,
-            kv_heads: architecture.kv_heads,
-            width: architecture.head_dim,
-        }
-    }
-
-    pub(crate) fn len(self) -> usize {
-        self.layers * self.layer() + MARGIN
-    }
-
-    /// Numbers of one layer of a block.
-    fn layer(self) -> usize {
-        self.kv_heads * 2 * BLOCK * self.width
-    }
-
-    pub(super) fn bytes(self) -> usize {
-        self.len() * size_of::<f32>()
-    }
-}
-
-/// Keys and values of up to [`BLOCK`] tokens.
-pub(super) struct Block {
-    /// For each layer and key-value head, keys as `[width, BLOCK]`, so that the scores of
-    /// neighbours are computed side by side, then values as `[BLOCK, width]`.
-    data: Vec<f32>,
+/// What stands in a block, up to [`BLOCK`] tokens, and who needs it.
+struct Block {
     /// The last of them may still be under way.
     tokens: Vec<u32>,
     /// Tokens whose keys and values are there.
@@ -80,7 +42,8 @@ pub(super) struct Block {
 
 /// All blocks, in use or vacant.
 pub(super) struct Cache {
-    pub(super) shape: Shape,
+    /// Bytes of a block's keys and values.
+    pub(super) block_bytes: usize,
     /// The most blocks that may be there.
     pub(super) limit: Option<usize>,
     blocks: Vec<Block>,
@@ -102,9 +65,9 @@ pub(super) struct Likeness {
 }
 
 impl Cache {
-    pub(super) fn new(shape: Shape) -> Self {
+    pub(super) fn new(block_bytes: usize) -> Self {
         Self {
-            shape,
+            block_bytes,
             limit: None,
             blocks: Vec::new(),
             vacant: Vec::new(),
@@ -116,7 +79,7 @@ impl Cache {
 
     pub(super) fn stats(&self) -> CacheStats {
         CacheStats {
-            bytes: self.in_use() * self.shape.bytes(),
+            bytes: self.in_use() * self.block_bytes,
             shared_blocks: self.blocks.iter().filter(|b| b.holders > 1).count(),
             ..self.stats
         }
@@ -142,7 +105,6 @@ impl Cache {
             None if self.limit.is_some_and(|limit| self.blocks.len() >= limit) => return None,
             None => {
                 self.blocks.push(Block {
-                    data: vec![0.0; self.shape.len()],
                     tokens: Vec::with_capacity(BLOCK),
                     ready: 0,
                     parent: None,
@@ -157,7 +119,7 @@ impl Cache {
         let block = &mut self.blocks[id];
         (block.parent, block.holders, block.live) = (parent, 1, 1);
         self.siblings(parent).push(id);
-        let bytes = self.in_use() * self.shape.bytes();
+        let bytes = self.in_use() * self.block_bytes;
         self.stats.peak_bytes = self.stats.peak_bytes.max(bytes);
         Some(id)
     }
@@ -198,14 +160,12 @@ impl Cache {
         best
     }
 
-    /// Makes `to`, which is empty, begin with the first `count` tokens of `from`.
+    /// Notes that `to`, which is empty, begins with the first `count` tokens of `from`.
     pub(super) fn copy(&mut self, from: BlockId, to: BlockId, count: usize) {
-        let mut data = std::mem::take(&mut self.blocks[to].data);
-        data.copy_from_slice(&self.blocks[from].data);
         let tokens = std::mem::take(&mut self.blocks[from].tokens);
         let block = &mut self.blocks[to];
         block.tokens.extend_from_slice(&tokens[..count]);
-        (block.data, block.ready) = (data, count);
+        block.ready = count;
         self.blocks[from].tokens = tokens;
     }
 
@@ -297,49 +257,6 @@ impl Cache {
         let parent = block.parent.take();
         self.siblings(parent).retain(|&other| other != id);
         self.vacant.push(id);
-    }
-
-    /// Takes a block's numbers out, to be written while others are read.
-    pub(super) fn take(&mut self, id: BlockId) -> Vec<f32> {
-        std::mem::take(&mut self.blocks[id].data)
-    }
-
-    pub(super) fn put_back(&mut self, id: BlockId, data: Vec<f32>) {
-        self.blocks[id].data = data;
-    }
-
-    /// Keys, `[width, BLOCK]`, then values, `[BLOCK, width]`, and a margin.
-    pub(super) fn head(&self, id: BlockId, layer: usize, kv: usize) -> (&[f32], &[f32]) {
-        let at = self.at(layer, kv);
-        self.blocks[id].data[at..].split_at(BLOCK * self.shape.width)
-    }
-
-    fn at(&self, layer: usize, kv: usize) -> usize {
-        layer * self.shape.layer() + kv * 2 * BLOCK * self.shape.width
-    }
-}
-
-impl Shape {
-    /// Writes one token's keys and values, `[kv_heads, width]` each, at place `place` of a
-    /// block's numbers.
-    pub(super) fn write(
-        self,
-        data: &mut [f32],
-        layer: usize,
-        place: usize,
-        keys: &[f32],
-        values: &[f32],
-    ) {
-        let size = BLOCK * self.width;
-        let heads = data[layer * self.layer()..].chunks_exact_mut(2 * size);
-        let tokens = (keys.chunks_exact(self.width)).zip(values.chunks_exact(self.width));
-        for (to, (key, value)) in heads.zip(tokens) {
-            let (keys, values) = to.split_at_mut(size);
-            for (line, &k) in keys.chunks_exact_mut(BLOCK).zip(key) {
-                line[place] = k;
-            }
-            values[place * self.width..][..self.width].copy_from_slice(value);
-        }
     }
 }
 

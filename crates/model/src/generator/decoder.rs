@@ -1,78 +1,26 @@
-//! The decoder for inference: one pass over rows of many sequences, each row a token at the end
+//! The CPU's decoder for inference: one pass over rows of many sequences, each row a token at the end
 //! of what its sequence's blocks hold. A row's numbers depend on its own tokens alone.
-
-use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::attend::{Meetings, Queries, attend};
-use super::blocks::{BlockId, Cache};
+use super::batch::{Batch, Choice, Decode};
+use super::blocks::BlockId;
 use super::linear::{Linear, Shared, gated};
+use super::pages::{Pages, Shape};
 use crate::Model;
+use crate::backend::Done;
 use crate::numeric::rms_norm;
 use crate::profile::{Phase, Stopwatch};
 use crate::rotary::{Heads, Rotary, rotate_heads};
+use crate::sampling::{Sampling, choose};
 
+/// Rows of prompts and observations that go through the layers together.
+const TOGETHER: usize = 512;
 /// Rows that a thread norms together: fewer are done before a second thread has heard of them.
 const ROWS: usize = 64;
 /// Rows that a thread adapts together.
 const ADAPTED: usize = 16;
-
-/// Neighbouring tokens of one sequence within one block, to be computed.
-pub(super) struct Span {
-    /// The sequence, as the caller names it.
-    pub(super) sequence: usize,
-    /// Their rows in the batch.
-    pub(super) rows: Range<usize>,
-    /// The sequence's blocks up to theirs, as a part of the batch's links.
-    pub(super) path: Range<usize>,
-    /// Place of the first of them in its block.
-    pub(super) place: usize,
-    /// The block's numbers, while they are written.
-    data: Vec<f32>,
-}
-
-/// Rows that go through the layers together.
-#[derive(Default)]
-pub(super) struct Batch {
-    pub(super) tokens: Vec<u32>,
-    pub(super) positions: Vec<usize>,
-    pub(super) spans: Vec<Span>,
-    pub(super) links: Vec<BlockId>,
-}
-
-impl Batch {
-    pub(super) fn clear(&mut self) {
-        self.tokens.clear();
-        self.positions.clear();
-        self.spans.clear();
-        self.links.clear();
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.tokens.len()
-    }
-
-    /// Adds tokens from position `first` on, all within the last block of `path`.
-    pub(super) fn push(&mut self, sequence: usize, tokens: &[u32], first: usize, path: &[BlockId]) {
-        let (row, link) = (self.tokens.len(), self.links.len());
-        self.tokens.extend_from_slice(tokens);
-        self.positions.extend(first..first + tokens.len());
-        self.links.extend_from_slice(path);
-        self.spans.push(Span {
-            sequence,
-            rows: row..row + tokens.len(),
-            path: link..link + path.len(),
-            place: first % super::blocks::BLOCK,
-            data: Vec::new(),
-        });
-    }
-
-    /// The block that a span's tokens are in.
-    pub(super) fn block(&self, span: &Span) -> BlockId {
-        self.links[span.path.end - 1]
-    }
-}
 
 /// One layer's weights.
 struct Layer {
@@ -98,17 +46,20 @@ struct Rows {
     logits: Vec<f32>,
 }
 
-pub(super) struct Decoder<'m> {
-    pub(super) model: &'m Model,
+pub(crate) struct Decoder<'m> {
+    model: &'m Model,
     rotary: Rotary,
     layers: Vec<Layer>,
     head: Linear,
+    pages: Pages,
     rows: Rows,
     meetings: Meetings,
+    /// The numbers of each span's block, while they are written.
+    written: Vec<Vec<f32>>,
 }
 
 impl<'m> Decoder<'m> {
-    pub(super) fn new(model: &'m Model, positions: usize) -> Self {
+    pub(crate) fn new(model: &'m Model, positions: usize) -> Self {
         let a = &model.architecture;
         let (hidden, ffn) = (a.hidden_size, a.intermediate_size);
         let mut watch = Stopwatch::start();
@@ -129,29 +80,19 @@ impl<'m> Decoder<'m> {
             rotary: Rotary::new(a, positions),
             layers,
             head,
+            pages: Pages::new(Shape::of(a)),
             rows: Rows::default(),
             meetings: Meetings::default(),
+            written: Vec::new(),
         }
     }
 
-    /// Writes the keys and values of a batch's rows into their blocks.
-    pub(super) fn fill(&mut self, batch: &mut Batch, cache: &mut Cache) {
-        self.begin(batch);
-        let last = self.layers.len() - 1;
-        for layer in 0..last {
-            self.write(layer, batch, cache);
-            self.rest_of(layer, batch, cache);
-        }
-        // Nobody reads what comes after the last layer's keys and values.
-        self.write(last, batch, cache);
-    }
-
-    /// [`fill`](Self::fill), and what follows every row: logits, `[rows, vocabulary]`.
-    pub(super) fn predict(&mut self, batch: &mut Batch, cache: &mut Cache) -> &mut [f32] {
+    /// What follows every row: logits, `[rows, vocabulary]`.
+    fn predict(&mut self, batch: &Batch) -> &mut [f32] {
         self.begin(batch);
         for layer in 0..self.layers.len() {
-            self.write(layer, batch, cache);
-            self.rest_of(layer, batch, cache);
+            self.write(layer, batch);
+            self.rest_of(layer, batch);
         }
         let Rows {
             x, normed, logits, ..
@@ -188,7 +129,7 @@ impl<'m> Decoder<'m> {
     }
 
     /// A layer's queries, keys and values; the last two go into the cache.
-    fn write(&mut self, layer: usize, batch: &mut Batch, cache: &mut Cache) {
+    fn write(&mut self, layer: usize, batch: &Batch) {
         let at = &self.model.layout().layers[layer];
         let heads = heads(self.model, &self.rotary, layer);
         let (columns, rotated) = (heads.columns(), heads.rotated());
@@ -207,18 +148,12 @@ impl<'m> Decoder<'m> {
         );
         watch.lap_on_all(Phase::Qkv);
 
-        let Batch {
-            spans,
-            links,
-            positions,
-            ..
-        } = batch;
-        for span in &mut *spans {
-            span.data = cache.take(links[span.path.end - 1]);
-        }
-        let (shape, projected) = (cache.shape, &rows.projected);
+        let (pages, positions) = (&mut self.pages, &batch.positions);
+        (self.written).extend(batch.spans.iter().map(|span| pages.take(batch.block(span))));
+        let (shape, projected) = (pages.shape, &rows.projected);
         let out = Shared::new(&mut rows.rotated, rotated);
-        spans.par_iter_mut().for_each(|span| {
+        let spans = self.written.par_iter_mut().zip(&batch.spans);
+        spans.for_each(|(block, span)| {
             for (i, row) in span.rows.clone().enumerate() {
                 let from = &projected[row * columns..(row + 1) * columns];
                 #[expect(unsafe_code, reason = "rows are written by several threads")]
@@ -227,17 +162,17 @@ impl<'m> Decoder<'m> {
                 rotate_heads(heads, from, &positions[row..=row], to);
                 let keys = &to[heads.heads * heads.width..];
                 let values = &from[rotated..];
-                shape.write(&mut span.data, layer, span.place + i, keys, values);
+                shape.write(block, layer, span.place + i, keys, values);
             }
         });
-        for span in spans {
-            cache.put_back(links[span.path.end - 1], std::mem::take(&mut span.data));
+        for (block, span) in self.written.drain(..).zip(&batch.spans) {
+            pages.put_back(batch.block(span), block);
         }
         watch.lap_on_all(Phase::Layout);
     }
 
     /// A layer's attention and feed-forward.
-    fn rest_of(&mut self, layer: usize, batch: &Batch, cache: &Cache) {
+    fn rest_of(&mut self, layer: usize, batch: &Batch) {
         let at = &self.model.layout().layers[layer];
         let weights = &self.layers[layer];
         let rows = &mut self.rows;
@@ -247,7 +182,8 @@ impl<'m> Decoder<'m> {
             positions: &batch.positions,
         };
         let mut watch = Stopwatch::start();
-        attend(queries, cache, layer, &self.meetings, &mut rows.attended);
+        let (pages, meetings) = (&self.pages, &self.meetings);
+        attend(queries, pages, layer, meetings, &mut rows.attended);
         watch.lap_on_all(Phase::Attention);
         weights.o.add(&rows.attended, &mut rows.x);
         adapt(self.model, at.o, &rows.attended, batch.rows(), &mut rows.x);
@@ -277,6 +213,56 @@ impl<'m> Decoder<'m> {
         weights.down.add(&rows.gated, &mut rows.x);
         adapt(self.model, at.down, &rows.gated, batch.rows(), &mut rows.x);
         watch.lap_on_all(Phase::Down);
+    }
+}
+
+impl Decode for Decoder<'_> {
+    fn block_bytes(&self) -> usize {
+        self.pages.block_bytes()
+    }
+
+    fn rows(&self) -> usize {
+        TOGETHER
+    }
+
+    fn bound(&mut self, _: usize) -> Done {
+        Ok(())
+    }
+
+    fn open(&mut self, id: BlockId) -> Done {
+        self.pages.open(id);
+        Ok(())
+    }
+
+    fn copy(&mut self, from: BlockId, to: BlockId) -> Done {
+        self.pages.copy(from, to);
+        Ok(())
+    }
+
+    fn fill(&mut self, batch: &Batch) -> Done {
+        self.begin(batch);
+        let last = self.layers.len() - 1;
+        for layer in 0..last {
+            self.write(layer, batch);
+            self.rest_of(layer, batch);
+        }
+        // Nobody reads what comes after the last layer's keys and values.
+        self.write(last, batch);
+        Ok(())
+    }
+
+    fn sample(&mut self, batch: &Batch, sampling: &Sampling, choices: &mut [Choice]) -> Done {
+        let vocabulary = self.head.outputs();
+        let logits = self.predict(batch);
+        let mut watch = Stopwatch::start();
+        (logits.par_chunks_mut(vocabulary), choices)
+            .into_par_iter()
+            .for_each(|(logits, choice)| {
+                let chosen = choose(logits, sampling, choice.drawn);
+                (choice.token, choice.logprob) = chosen.unwrap_or((0, f32::NAN));
+            });
+        watch.lap_on_all(Phase::Sampling);
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::blocks::BLOCK;
 use super::{Generator, live};
+use crate::backend::Done;
 
 impl Generator<'_> {
     /// Lets waiting turns advance, the earliest first, as far as there is room for them.
@@ -55,14 +56,15 @@ impl Generator<'_> {
 
     /// Puts an empty block at the end of a sequence's path, for which others give way; `false`
     /// if this sequence is the one to wait.
-    pub(super) fn open_block(&mut self, name: usize) -> bool {
+    pub(super) fn open_block(&mut self, name: usize) -> Done<bool> {
         loop {
             let Some(state) = live(&mut self.sequences, name) else {
-                return false;
+                return Ok(false);
             };
             if let Some(id) = self.cache.allocate(state.path.last().copied()) {
                 state.path.push(id);
-                return true;
+                self.decoder.open(id)?;
+                return Ok(true);
             }
             if !self.evict() {
                 self.pause_latest();

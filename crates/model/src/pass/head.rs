@@ -33,11 +33,11 @@ impl<B: Backend> Forward<B> {
             backend.model().architecture.vocab_size,
         );
         let whole = keep == Keep::All && count * vocabulary <= CHUNK;
-        let chunks = match whole {
-            true => vec![0..count],
-            false => chunks(count, vocabulary),
+        let rows = match whole {
+            true => count.max(1),
+            false => chunk_rows(vocabulary),
         };
-        for chunk in chunks {
+        for chunk in chunks(count, rows) {
             let rows = self.rows(backend, self.predictions[chunk].iter())?;
             let logits = backend.logits(&rows.normed)?;
             let (logprobs, entropies) = backend.logprobs(&logits, &rows.tokens)?;
@@ -63,7 +63,7 @@ impl<B: Backend> Forward<B> {
             .collect();
         let mut dlast = backend.zeros(tokens, hidden)?;
         let kept = self.logits.take();
-        for chunk in chunks(used.len(), vocabulary) {
+        for chunk in chunks(used.len(), chunk_rows(vocabulary)) {
             let used = &used[chunk];
             let rows = self.rows(backend, used.iter().map(|&i| &self.predictions[i]))?;
             let logits = match &kept {
@@ -104,8 +104,8 @@ impl<B: Backend> Forward<B> {
     }
 }
 
-fn chunks(count: usize, vocabulary: usize) -> Vec<Range<usize>> {
-    let rows = chunk_rows(vocabulary);
+/// `count` rows, so many at a time.
+fn chunks(count: usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
     let starts = (0..count).step_by(rows);
-    starts.map(|first| first..count.min(first + rows)).collect()
+    starts.map(move |first| first..count.min(first + rows))
 }

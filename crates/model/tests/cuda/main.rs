@@ -5,6 +5,7 @@ mod emulated;
 
 mod compiled;
 mod device;
+mod generator;
 mod pass;
 mod products;
 mod refused;

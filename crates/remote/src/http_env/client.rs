@@ -135,22 +135,30 @@ fn reply<T: DeserializeOwned>(
     sent: Result<Response<Body>, Error>,
 ) -> Result<T, Failure> {
     let lost = |problem: String| Failure::Lost(format!("{path}: {problem}"));
-    let refused = |problem: String| Failure::Refused(format!("{path}: {problem}"));
     let mut response = sent.map_err(|error| lost(error.to_string()))?;
-    let status = response.status().as_u16();
     let mut body = Vec::new();
     let reader = response.body_mut().as_reader();
     let read = reader.take(LONGEST_REPLY + 1).read_to_end(&mut body);
     read.map_err(|error| lost(error.to_string()))?;
+    meant(path, response.status().as_u16(), &body)
+}
+
+/// What a reply means whose body came whole, or is too long.
+pub(super) fn meant<T: DeserializeOwned>(
+    path: &str,
+    status: u16,
+    body: &[u8],
+) -> Result<T, Failure> {
+    let refused = |problem: String| Failure::Refused(format!("{path}: {problem}"));
     if body.len() as u64 > LONGEST_REPLY {
         return Err(refused(format!(
             "the reply has more than {LONGEST_REPLY} bytes"
         )));
     }
     if status != 200 {
-        return Err(refused(format!("status {status}: {}", complaint(&body))));
+        return Err(refused(format!("status {status}: {}", complaint(body))));
     }
-    serde_json::from_slice(&body)
+    serde_json::from_slice(body)
         .map_err(|error| refused(format!("the reply is not what it should be: {error}")))
 }
 

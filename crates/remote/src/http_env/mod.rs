@@ -8,3 +8,5 @@ mod toolbox;
 
 pub use config::HttpConfig;
 pub use toolbox::HttpTools;
+#[doc(hidden)]
+pub use toolbox::read_reply;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::HttpConfig;
-use super::client::{Client, Failure};
+use super::client::{Client, Failure, meant};
 use crate::own::ToolsError;
 use crate::own::bounds::cut;
 
@@ -54,11 +54,26 @@ struct Step {
     done: bool,
 }
 
+impl Step {
+    fn observation(self, longest: usize) -> Observation {
+        Observation {
+            text: cut(self.text, longest),
+            failed: self.failed,
+        }
+    }
+}
+
 /// The reply to `POST /answer`.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(default)]
     reply: Option<String>,
+}
+
+impl Answer {
+    fn words(self, longest: usize) -> Option<String> {
+        self.reply.map(|reply| cut(reply, longest))
+    }
 }
 
 impl HttpTools {
@@ -174,10 +189,7 @@ impl Session for HttpSession {
         match self.ask::<Step>("/step", &body) {
             Ok(step) => {
                 self.is_over |= step.done;
-                Observation {
-                    text: cut(step.text, self.longest_result),
-                    failed: step.failed,
-                }
+                step.observation(self.longest_result)
             }
             Err(problem) => Observation {
                 text: format!("error: {problem}"),
@@ -189,7 +201,7 @@ impl Session for HttpSession {
     fn reply(&mut self, turn: &Turn) -> Option<String> {
         let body = json!({"session": self.id, "text": turn.content});
         match self.ask::<Answer>("/answer", &body) {
-            Ok(answer) => answer.reply.map(|reply| cut(reply, self.longest_result)),
+            Ok(answer) => answer.words(self.longest_result),
             Err(problem) => {
                 tracing::warn!("an episode ends without the user's reply: {problem}");
                 None
@@ -214,5 +226,18 @@ impl Drop for HttpSession {
             self.client
                 .tell("/close", &json!({"session": self.id}), LEAVE);
         }
+    }
+}
+
+/// Reads the body of a reply as if a server had sent it, to each request in turn, of a result and
+/// of an error: for whoever sends any bytes to see what becomes of them.
+#[doc(hidden)]
+pub fn read_reply(body: &[u8], longest_result: usize) {
+    for status in [200, 500] {
+        let _ = meant::<Offer>("/tools", status, body);
+        let _ = meant::<Reset>("/reset", status, body);
+        let _ = meant::<Step>("/step", status, body).map(|step| step.observation(longest_result));
+        let _ = meant::<Answer>("/answer", status, body).map(|answer| answer.words(longest_result));
+        let _ = meant::<Value>("/score", status, body).map(|score| read_score(&score).is_ok());
     }
 }

@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{HeaderName, HeaderValue};
-use rmcp::model::{
-    CallToolRequestParams, CallToolResult, ClientRequest, ListToolsRequest, PaginatedRequestParams,
-    ServerResult,
-};
+use rmcp::model::{CallToolRequestParams, CallToolResult};
 use rmcp::service::{RunningService, ServiceError};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::streamable_http_client::{
@@ -21,15 +18,13 @@ use tokio::process::Command;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::McpConfig;
 use super::process::Process;
 use super::scratch::Scratch;
+use super::{McpConfig, listing};
 use crate::own::bounds::{self, cut};
 
-/// A server that lists more pages of tools than this lists them for ever.
-const MOST_PAGES: usize = 100;
 /// What is told of another's error, in bytes.
-const LONGEST_ERROR: usize = 500;
+pub(super) const LONGEST_ERROR: usize = 500;
 /// How long the end of a runtime may take.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
@@ -164,7 +159,7 @@ impl Connection {
     /// Every tool of the server, as it sends them.
     pub(super) fn list_tools(&self, limit: Duration) -> Result<Vec<Value>, String> {
         let runtime = self.engine.runtime();
-        match runtime.block_on(async { timeout(limit, list(self.client())).await }) {
+        match runtime.block_on(async { timeout(limit, listing::list(self.client())).await }) {
             Ok(tools) => tools.map_err(|problem| self.with_complaint(problem)),
             Err(_) => Err(format!(
                 "it lists its tools for more than {}",
@@ -261,40 +256,6 @@ fn reach(
     let mut config = StreamableHttpClientTransportConfig::with_uri(url);
     config.custom_headers = address.headers.clone();
     Ok(StreamableHttpClientTransport::with_client(client, config))
-}
-
-async fn list(client: &RunningService<RoleClient, ()>) -> Result<Vec<Value>, String> {
-    let mut tools = Vec::new();
-    let mut page = PaginatedRequestParams::default();
-    for _ in 0..MOST_PAGES {
-        let request = ListToolsRequest::with_param(page);
-        let sent = client.send_request(ClientRequest::ListToolsRequest(request));
-        let reply = match sent.await {
-            Ok(ServerResult::ListToolsResult(list)) => serde_json::to_value(list),
-            // A tool that is none makes this of the whole list; which one, the suite says.
-            Ok(ServerResult::CustomResult(other)) => Ok(other.0),
-            Ok(other) => serde_json::to_value(other),
-            Err(error) => {
-                return Err(format!(
-                    "tools/list: {}",
-                    cut(error.to_string(), LONGEST_ERROR)
-                ));
-            }
-        };
-        let mut reply = reply.map_err(|error| format!("tools/list: {error}"))?;
-        let Some(listed) = reply["tools"].as_array_mut() else {
-            let reply = cut(reply.to_string(), LONGEST_ERROR);
-            return Err(format!("tools/list: no `tools` in {reply}"));
-        };
-        tools.append(listed);
-        match reply["nextCursor"].as_str() {
-            Some(cursor) => {
-                page = PaginatedRequestParams::default().with_cursor(Some(cursor.to_owned()))
-            }
-            None => return Ok(tools),
-        }
-    }
-    Err(format!("tools/list: more than {MOST_PAGES} pages"))
 }
 
 fn seconds(limit: Duration) -> String {

@@ -212,6 +212,7 @@ fn a_server_that_cannot_be_used_is_an_error_that_says_why() {
     );
     check(python(&["--endless"]), "tools/list: more than 100 pages");
     check(python(&["--no-capability"]), "no method tools/list");
+    check(python(&["--listless"]), "tools/list: no `tools` in [1]");
     check(
         McpConfig {
             include: vec!["ecko".to_owned()],

@@ -118,7 +118,7 @@ def main():
             answer["result"] = {"protocolVersion": params["protocolVersion"], "capabilities": capabilities,
                                 "serverInfo": {"name": "test", "version": "1"}}
         elif method == "tools/list" and MODE != "--no-capability":
-            answer["result"] = listed(params.get("cursor"))
+            answer["result"] = [1] if MODE == "--listless" else listed(params.get("cursor"))
         elif method == "tools/call":
             result = call(params["name"], params.get("arguments") or {})
             if result is None:

@@ -125,10 +125,11 @@ impl Tally {
 
     fn add(&mut self, line: &Line) {
         let tokens = |turn: &TurnLine| turn.end.saturating_sub(turn.start);
-        let sampled: usize = line.turns.iter().map(tokens).sum();
+        // A file may say anything, and sums of what it says may be beyond all numbers.
+        let sampled = line.turns.iter().map(tokens).fold(0, usize::saturating_add);
         self.episodes += 1;
         self.turns += line.turns.len();
-        self.sampled_tokens += sampled;
+        self.sampled_tokens = self.sampled_tokens.saturating_add(sampled);
         for turn in &line.turns {
             self.calls += turn.calls.len();
             for failure in &turn.failures {
@@ -144,7 +145,7 @@ impl Tally {
         }
         let step = self.steps.entry(line.step).or_default();
         step.episodes += 1;
-        step.sampled_tokens += sampled;
+        step.sampled_tokens = step.sampled_tokens.saturating_add(sampled);
         *step.stops.entry(line.stop).or_default() += 1;
         let (sum, count) = step.tasks.entry(line.task.clone()).or_default();
         (*sum, *count) = (*sum + line.score.reward, *count + 1);

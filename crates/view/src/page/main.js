@@ -58,9 +58,20 @@ function told() {
   if (sources.length === 0) parts.push("no episodes yet");
   const text = parts.join(" · ");
   if ($("status").textContent !== text) $("status").replaceChildren(...written(text));
-  options("source", sources.map((it) => [it.name, `${it.name} (${number(it.episodes)})`]), null);
+  const about = (it) => (it.reason ? `: ${it.reason.trim().split("\n")[0]}` : "");
+  options("source", sources.map((it) => [it.name, `${it.name} (${number(it.episodes)})${about(it)}`]), null);
+  tellReason();
   options("scenario", facts.scenarios.map((it) => [it, it]), "all");
   options("stop", facts.stops.map((it) => [it, stopName(it)]), "all");
+}
+
+/** Above the episodes of a step that was skipped: why it was. */
+function tellReason() {
+  const reason = facts?.sources.find(({ name }) => name === sourceName())?.reason ?? "";
+  if ($("reason").dataset.shown === reason) return;
+  $("reason").dataset.shown = reason;
+  $("reason").hidden = reason === "";
+  $("reason").replaceChildren(...written(`Skipped, and the weights stayed as they were:\n${reason.trimEnd()}`));
 }
 
 /** Fills a choice, and keeps what is chosen. */
@@ -253,6 +264,7 @@ function moved() {
   if (["light", "dark"].includes(now.theme)) document.documentElement.dataset.theme = now.theme;
   else delete document.documentElement.dataset.theme;
   fillForm(now);
+  tellReason();
   const filter = JSON.stringify(filters());
   if (filter !== listed) {
     listed = filter;

@@ -68,13 +68,15 @@ pub(crate) fn run(arguments: &Train) -> Result<Exit> {
     let step = checkpoint.as_ref().map_or(0, |it| it.state.step);
     let record = record::of(&config, &parts, evaluation.as_deref(), step)?;
     let resolved = config_file::sentence(&file)? + &super::config::to_toml(&config);
-    let folder = match stopped {
-        Some(folder) => go_on(folder, arguments, &resolved, record, checkpoint.as_ref())?,
-        None => RunFolder::create(Arc::new(RealDisk), &run, &resolved, &record)?,
-    };
-    let trainer = match &checkpoint {
-        Some(checkpoint) => Trainer::resume(parts, folder, checkpoint)?,
-        None => Trainer::new(parts, folder)?,
+    let trainer = match stopped {
+        Some(folder) => {
+            let record = compared(&folder, arguments, record)?;
+            go_on(parts, folder, checkpoint.as_ref(), &resolved, &record)?
+        }
+        None => {
+            let folder = RunFolder::create(Arc::new(RealDisk), &run, &resolved, &record)?;
+            Trainer::new(parts, folder)?
+        }
     };
     let _log = log::begin(&run)?;
     eprintln!("{}", engine::chosen(&trainer.model)?);
@@ -232,14 +234,9 @@ fn latest(run: &Path) -> Result<Option<Checkpoint>> {
     Ok(latest.checkpoint)
 }
 
-/// Takes a stopped run up again, and says what is not as it was.
-fn go_on(
-    mut folder: RunFolder,
-    arguments: &Train,
-    resolved: &str,
-    mut record: RunRecord,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<RunFolder> {
+/// The record of a run that is taken up again, behind what it was before. Says what is not as
+/// it was.
+fn compared(folder: &RunFolder, arguments: &Train, mut record: RunRecord) -> Result<RunRecord> {
     let before = match folder.run_record()? {
         Some(before) => before,
         None => unrecorded(folder.path())?,
@@ -256,10 +253,22 @@ fn go_on(
         session.changes.clone_from(&sentences);
     }
     record.sessions = [before.sessions, record.sessions].concat();
-    for missing in folder.go_on(resolved, &record, checkpoint)? {
+    Ok(record)
+}
+
+/// Takes a stopped run up again.
+fn go_on(
+    parts: Parts,
+    folder: RunFolder,
+    checkpoint: Option<&Checkpoint>,
+    resolved: &str,
+    record: &RunRecord,
+) -> Result<Trainer> {
+    let (trainer, missing) = Trainer::resume(parts, folder, checkpoint, resolved, record)?;
+    for missing in missing {
         eprintln!("warning: {missing}");
     }
-    Ok(folder)
+    Ok(trainer)
 }
 
 /// What is known of a run of a pact that wrote no `run.json`.
