@@ -9,6 +9,7 @@ mod data;
 mod endpoint;
 mod eval;
 mod fetch;
+mod gpu;
 mod help;
 mod kill;
 mod study;

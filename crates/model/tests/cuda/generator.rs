@@ -11,8 +11,10 @@ use crate::emulated::{cubins, emulated};
 const VOCABULARY: u32 = 61;
 /// Tokens of the longest sequence.
 const POSITIONS: usize = 260;
-/// Log-probabilities that are computed in another order, in bfloat16, differ by less.
+/// Log-probabilities that are computed in another order, in bfloat16, differ by less,
 const ROUNDING: f32 = 2e-2;
+/// and by less than this in the mean.
+const USUAL: f32 = 4e-3;
 
 fn model(adapted: bool) -> Model {
     let mut architecture = Preset::Tiny.architecture(VOCABULARY as usize);
@@ -23,10 +25,10 @@ fn model(adapted: bool) -> Model {
     architecture.kv_heads = 2;
     architecture.head_dim = 16;
     architecture.qk_norm = true;
-    architecture.initializer_range = 0.2;
+    architecture.initializer_range = 0.1;
     let mut parameters = init(&architecture, 5);
     for (i, value) in parameters.data.iter_mut().enumerate() {
-        *value += 0.05 * (i as f32 * 0.7).sin();
+        *value += 0.03 * (i as f32 * 0.7).sin();
     }
     let mut model = Model::new(architecture, Weights::frozen(parameters, Precision::Bf16));
     if adapted {
@@ -105,17 +107,22 @@ fn score(model: &Model, context: &[u32], tokens: &[u32]) -> Vec<f32> {
     pass.expect("there is room").logprobs.clone()
 }
 
-/// That what was sampled is what a pass on the same device scores; returns the largest difference.
-fn assert_scored_alike(model: &Model, turns: &[Turn]) -> f32 {
-    let mut largest = 0.0_f32;
+/// That what was sampled is what a pass on the same device scores.
+fn assert_scored_alike(model: &Model, turns: &[Turn]) {
+    let (mut largest, mut sum, mut count) = (0.0_f32, 0.0, 0);
     for (context, turn) in turns {
         let scored = score(model, context, &turn.tokens);
         for (found, expected) in turn.logprobs.iter().zip(&scored) {
-            largest = largest.max((found - expected).abs());
+            let apart = (found - expected).abs();
+            (largest, sum, count) = (largest.max(apart), sum + apart, count + 1);
         }
     }
-    assert!(largest < ROUNDING, "{largest}");
-    largest
+    let mean = sum / count as f32;
+    println!("scored within {largest:.1e}, {mean:.1e} in the mean");
+    assert!(
+        largest < ROUNDING && mean < USUAL,
+        "{largest}, {mean} in the mean"
+    );
 }
 
 /// That greedy turns are the CPU's up to the first token whose likelihood and that of the CPU's
@@ -158,11 +165,8 @@ fn greedy_turns_on_a_card_are_the_cpus_within_rounding() {
             let (found, stats) = play(&there, Sampling::GREEDY, &[], None);
             assert!(stats.shared_blocks > 0, "{stats:?}");
             let same = assert_greedy_alike(&here, &found, &expected);
-            let largest = assert_scored_alike(&there, &found);
-            println!(
-                "{same} of {} the same, scored within {largest:.1e}",
-                found.len()
-            );
+            assert_scored_alike(&there, &found);
+            println!("{same} of {} are the same", found.len());
             assert!(same >= 5, "{same} of {}", found.len());
         }
     });
@@ -184,8 +188,7 @@ fn sampling_on_a_card_repeats_and_is_what_a_pass_scores() {
         let there = on_card(model(false));
         let sampling = Sampling::default();
         let (turns, _) = play(&there, sampling, &[], None);
-        let largest = assert_scored_alike(&there, &turns);
-        println!("scored within {largest:.1e}");
+        assert_scored_alike(&there, &turns);
         assert_eq!(
             play(&there, sampling, &[], None).0,
             turns,
@@ -215,11 +218,12 @@ fn a_bound_on_a_cards_cache_is_kept_and_what_was_given_up_is_computed_again() {
         else {
             panic!("nothing fits in no memory")
         };
+        let bytes = needed + needed / 2;
         let (free, stats) = play(&there, Sampling::GREEDY, &[], None);
-        assert!(stats.peak_bytes > needed, "the bound binds: {stats:?}");
-        let (bounded, stats) = play(&there, Sampling::GREEDY, &[], Some(needed));
+        assert!(stats.peak_bytes > bytes, "the bound binds: {stats:?}");
+        let (bounded, stats) = play(&there, Sampling::GREEDY, &[], Some(bytes));
         assert!(
-            stats.peak_bytes <= needed && stats.evictions > 0,
+            stats.peak_bytes <= bytes && stats.evictions > 0,
             "{stats:?}"
         );
         let same = assert_greedy_alike(&here, &bounded, &free);
