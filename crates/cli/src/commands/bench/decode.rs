@@ -71,7 +71,8 @@ impl Work {
     fn sample(&self, model: &Model, clock: &dyn Fn() -> Duration) -> f64 {
         let began = clock();
         let positions = self.prompts[0].len() + self.new;
-        let mut generator = Generator::new(model, Sampling::default(), &[], positions).expect("there is room");
+        let mut generator =
+            Generator::new(model, Sampling::default(), &[], positions).expect("there is room");
         for (sequence, &seed) in self.seeds.iter().enumerate() {
             let prompt = &self.prompts[sequence / self.group_size];
             generator.begin(sequence, prompt, self.new, seed);
