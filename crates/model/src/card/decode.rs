@@ -26,7 +26,7 @@ use crate::sampling::Sampling;
 /// Rows of prompts and observations that go through the layers together.
 const TOGETHER: usize = 2048;
 /// Blocks that there is room for at first, where nobody says how many there will be.
-const FIRST: usize = 16;
+const FIRST: usize = 8;
 /// Queries of a piece of attention's work: rows, times the heads of a key-value head.
 const QUERIES: usize = 64;
 /// Pieces that each multiprocessor should have at a time.

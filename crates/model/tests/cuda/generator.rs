@@ -11,6 +11,8 @@ use crate::emulated::{cubins, emulated};
 const VOCABULARY: u32 = 61;
 /// Tokens of the longest sequence.
 const POSITIONS: usize = 260;
+/// 64 keys and values of two heads of 16 numbers, in two layers and in bfloat16.
+const BLOCK_BYTES: usize = 64 * 2 * 2 * 16 * 2 * 2;
 /// Log-probabilities that are computed in another order, in bfloat16, differ by less,
 const ROUNDING: f32 = 2e-2;
 /// and by less than this in the mean.
@@ -164,6 +166,7 @@ fn greedy_turns_on_a_card_are_the_cpus_within_rounding() {
             let (expected, _) = play(&here, Sampling::GREEDY, &[], None);
             let (found, stats) = play(&there, Sampling::GREEDY, &[], None);
             assert!(stats.shared_blocks > 0, "{stats:?}");
+            assert!(stats.peak_bytes > 8 * BLOCK_BYTES, "more than at first");
             let same = assert_greedy_alike(&here, &found, &expected);
             assert_scored_alike(&there, &found);
             println!("{same} of {} are the same", found.len());
@@ -185,8 +188,12 @@ fn an_adapter_counts_while_sampling_on_a_card() {
 #[test]
 fn sampling_on_a_card_repeats_and_is_what_a_pass_scores() {
     emulated(&[], || {
-        let there = on_card(model(false));
-        let sampling = Sampling::default();
+        let mut there = on_card(model(false));
+        there.temperature = 0.8;
+        let sampling = Sampling {
+            temperature: 0.8,
+            ..Sampling::default()
+        };
         let (turns, _) = play(&there, sampling, &[], None);
         assert_scored_alike(&there, &turns);
         assert_eq!(
@@ -218,6 +225,7 @@ fn a_bound_on_a_cards_cache_is_kept_and_what_was_given_up_is_computed_again() {
         else {
             panic!("nothing fits in no memory")
         };
+        assert_eq!(needed, POSITIONS.div_ceil(64) * BLOCK_BYTES);
         let bytes = needed + needed / 2;
         let (free, stats) = play(&there, Sampling::GREEDY, &[], None);
         assert!(stats.peak_bytes > bytes, "the bound binds: {stats:?}");
