@@ -194,6 +194,6 @@ mod tests {
             memory_gib: 1.5,
             ..Engine::default()
         };
-        assert_eq!(memory(&config), Some(3 << 29));
+        assert_eq!(memory(&config).expect("nobody is asked"), Some(3 << 29));
     }
 }
