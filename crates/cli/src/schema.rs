@@ -301,6 +301,7 @@ fn in_words(type_name: &str) -> &str {
         "bool" => "true or false",
         "String" => "text",
         "PathBuf" => "a path",
+        "model::Place" => "`cpu`, `cuda` or `cuda:N`",
         "Vec<String>" => "a list of texts",
         "Vec<PathBuf>" => "a list of paths",
         "BTreeMap<String, String>" => "a table of texts",

@@ -334,7 +334,8 @@ impl PlannedRun {
     fn smaller_cache(&self, memory: u64) -> Option<f64> {
         let plan = self.at_most();
         let positions = self.settings.rollout.max_tokens + 1;
-        let least = 4 * cached_numbers(&self.architecture, positions) as u64;
+        let each = if self.held.on_card { 2 } else { 4 };
+        let least = each * cached_numbers(&self.architecture, positions) as u64;
         let left = memory.saturating_sub(plan.total() - plan.cache);
         let gib = match left >= least {
             true => (left as f64 / GIB * 100.0).floor() / 100.0,
