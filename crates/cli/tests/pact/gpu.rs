@@ -3,6 +3,8 @@
 #[path = "../../../model/tests/emulated/libraries.rs"]
 mod libraries;
 
+use std::fs;
+
 use super::{Outcome, Place, QUICK, pact};
 
 /// As small as a run can be that samples, learns, evaluates and writes checkpoints.
@@ -64,14 +66,19 @@ fn a_run_on_a_card_repeats_to_the_last_bit_also_when_it_was_stopped() {
         outcome.stderr
     );
     assert_eq!(outcome.json()["steps"], 2);
-    let run = |arguments: &str| {
-        let outcome = place.pact_with_a_card(arguments);
-        outcome.expect("it was there before").done();
-    };
-    run("train run.toml --run again --json");
-    run("train run.toml --run again --json --set train.steps=3 --resume --allow-changed");
-    run("train run.toml --run longer --json --set train.steps=3");
-    let read = |run: &str| place.read(&format!("{run}/episodes.jsonl"));
-    assert_eq!(read("again"), read("longer"));
-    assert!(read("longer").starts_with(&read("out")));
+    let first = [
+        "episodes.jsonl",
+        "checkpoints/step-000002/model.safetensors",
+    ]
+    .map(|file| fs::read(place.path("out").join(file)).expect("a run has it"));
+    // As if it had been stopped within the second step.
+    fs::remove_dir_all(place.path("out/checkpoints/step-000002")).expect("it was there");
+    let resumed = place.pact_with_a_card("train run.toml --run out --json --resume");
+    resumed.expect("it was there before").done();
+    let second = [
+        "episodes.jsonl",
+        "checkpoints/step-000002/model.safetensors",
+    ]
+    .map(|file| fs::read(place.path("out").join(file)).expect("a run has it"));
+    assert!(first == second);
 }
