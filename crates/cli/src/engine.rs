@@ -31,10 +31,6 @@ pub(crate) fn place(model: &mut Model, config: &Engine) -> Result<(), ModelError
 
 /// Where kernels that were compiled for this machine's card are kept.
 pub(crate) fn compiled() -> PathBuf {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the environment enters through the binary"
-    )]
     let folder = |name: &str| std::env::var_os(name).filter(|it| !it.is_empty());
     let cache = folder("XDG_CACHE_HOME").map(PathBuf::from);
     let own = || folder("HOME").map(|home| Path::new(&home).join(".cache"));
