@@ -22,7 +22,7 @@ mod signature;
 
 pub use device::Device;
 pub use gemm::{Product, Side};
-pub use graph::Graph;
+pub use graph::{Graph, Recorder};
 pub use memory::{Address, Array, Number};
 pub use program::{Arg, Grid, Program, Source};
 

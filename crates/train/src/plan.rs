@@ -107,7 +107,8 @@ pub struct Plan {
     pub gradient: u64,
     /// The optimiser's moments.
     pub optimizer: u64,
-    /// The generator's own layout of the weights, and its logits.
+    /// The generator's own layout of the weights, and its logits: on a card twice, since those of
+    /// recorded steps stay with them.
     pub generator: u64,
     /// The program, and its tokenizer.
     pub program: u64,
@@ -165,7 +166,9 @@ impl Plan {
                 + held.adapter.unwrap_or(0) as u64 * if held.on_card { 6 } else { 4 },
             gradient: bytes(trained),
             optimizer: bytes(moments),
-            generator: each * packed as u64 + bytes(episodes.count * architecture.vocab_size),
+            generator: each * packed as u64
+                + bytes(episodes.count * architecture.vocab_size)
+                    * if held.on_card { 2 } else { 1 },
             program: match held.on_card {
                 true => CARD,
                 false => PROGRAM + TOKENIZER * architecture.vocab_size as u64,

@@ -1,22 +1,27 @@
 //! Sampling on a card: the cache's blocks in bfloat16, rows of many sequences through the layers,
 //! and a token chosen for each without its logits leaving the card. A step sends one array of
-//! indices and brings one back.
+//! indices and brings one back, and is one call where its like was taken before: sizes are rounded
+//! up, so that they recur, and work of sizes that came twice is recorded.
 //!
 //! The same calls give the same bits. What is beside a sequence in a batch may move its last
 //! ones: cuBLASLt chooses how to cut a sum by the number of rows, and rows that share blocks
 //! attend to them in pieces that end where the sharing ends.
 
 mod pieces;
+mod step;
+
+use std::collections::HashMap;
 
 use half::bf16;
 
 use self::pieces::Pieces;
+use self::step::{Sizes, Step};
 use super::head::WIDE;
 use super::resident::Turning;
 use super::{ATTENDING, Card, SCRATCH, THREADS, scale};
 use crate::args;
 use crate::backend::{Backend, Done, Linear, Projection};
-use crate::cuda::{Address, Array};
+use crate::cuda::{Array, Graph, Recorder};
 use crate::error::ModelError;
 use crate::generator::batch::{Batch, Choice, Decode};
 use crate::generator::blocks::{BLOCK, BlockId};
@@ -31,12 +36,16 @@ const FIRST: usize = 8;
 const QUERIES: usize = 64;
 /// Pieces that each multiprocessor should have at a time.
 const PIECES: usize = 4;
+/// Sizes of steps whose records are kept.
+const MOST_RECORDS: usize = 64;
 
 /// Samples with a model's weights on its card.
 pub(crate) struct Decoder<'m> {
     card: Card<'m>,
     turning: Turning,
     pages: Pages,
+    stages: HashMap<Sizes, Stage>,
+    recorder: Recorder,
 }
 
 /// The keys and values of all blocks, for each layer `[blocks, kv_heads, 2, BLOCK, head_dim]`.
@@ -48,22 +57,21 @@ struct Pages {
     room: usize,
 }
 
-/// What the kernels of a step are told about its rows, all in one array.
-struct Step {
-    rows: usize,
-    numbers: Array<i32>,
-    /// Where each part begins.
-    positions: usize,
-    slots: usize,
-    pieces: usize,
-    blocks: usize,
-    row_pieces_at: usize,
-    row_pieces: usize,
-    /// Pieces of attention's work, and what they give, a partial result for each of their rows.
-    count: usize,
-    partial_out: Array<f32>,
-    partial_max: Array<f32>,
-    partial_sum: Array<f32>,
+/// What pieces of attention's work give, `[partials, heads, head_dim]` and `[partials, heads]`.
+struct Partials {
+    out: Array<f32>,
+    max: Array<f32>,
+    sum: Array<f32>,
+}
+
+/// Steps of one size that sample: where numbers come in, and where tokens come out, each with the
+/// bits of its log-probability.
+struct Stage {
+    step: Step,
+    drawn: Array<f64>,
+    chosen: Array<i32>,
+    /// Made when such a step comes for the second time.
+    recorded: Option<(Graph, Sampling)>,
 }
 
 impl<'m> Decoder<'m> {
@@ -86,6 +94,8 @@ impl<'m> Decoder<'m> {
                 block: a.kv_heads * 2 * BLOCK * a.head_dim,
                 room: 0,
             },
+            stages: HashMap::new(),
+            recorder: Recorder::new(card.device()),
             card,
         })
     }
@@ -93,6 +103,8 @@ impl<'m> Decoder<'m> {
     /// Makes room for so many blocks, beside those that are there; a layer at a time, so that
     /// hardly more than the new room is needed meanwhile.
     fn grow(&mut self, room: usize) -> Done {
+        // They are of the cache where it was.
+        self.stages.clear();
         let Pages {
             layers,
             block,
@@ -112,41 +124,78 @@ impl<'m> Decoder<'m> {
         Ok(())
     }
 
-    /// Tells the card about a batch's rows.
-    fn begin(&self, batch: &Batch) -> Done<Step> {
-        let (a, card) = (&self.card.model.architecture, &self.card);
-        let wanted = PIECES * card.device().multiprocessors() / a.kv_heads;
-        let plan = Pieces::plan(batch, QUERIES / (a.heads / a.kv_heads), wanted);
-        let slots = (batch.spans.iter()).flat_map(|span| {
-            let first = batch.block(span) * BLOCK + span.place;
-            first..first + span.rows.len()
-        });
-        let mut numbers: Vec<usize> = batch.tokens.iter().map(|&token| token as usize).collect();
-        let mut part = |part: &mut dyn Iterator<Item = usize>| {
-            let at = numbers.len();
-            numbers.extend(part);
-            at
-        };
-        let positions = part(&mut batch.positions.iter().copied());
-        let slots = part(&mut slots.into_iter());
-        let pieces = part(&mut plan.pieces.iter().flatten().copied());
-        let blocks = part(&mut plan.blocks.iter().copied());
-        let row_pieces_at = part(&mut plan.row_pieces_at.iter().copied());
-        let row_pieces = part(&mut plan.row_pieces.iter().copied());
-        let partials = plan.row_pieces.len() * a.heads;
-        Ok(Step {
-            rows: batch.rows(),
-            numbers: card.indices(numbers.into_iter())?,
-            positions,
-            slots,
-            pieces,
-            blocks,
-            row_pieces_at,
-            row_pieces,
-            count: plan.pieces.len(),
-            partial_out: card.array(partials * a.head_dim)?,
-            partial_max: card.array(partials)?,
-            partial_sum: card.array(partials)?,
+    /// How a batch's attention is cut.
+    fn plan(&self, batch: &Batch) -> Pieces {
+        let a = &self.card.model.architecture;
+        Pieces::plan(batch, QUERIES / (a.heads / a.kv_heads), self.wanted())
+    }
+
+    /// Pieces of attention's work that fill the card.
+    fn wanted(&self) -> usize {
+        PIECES * self.card.device().multiprocessors() / self.card.model.architecture.kv_heads
+    }
+
+    /// Where steps of such sizes come in and out.
+    fn stage(&self, sizes: Sizes) -> Done<Stage> {
+        Ok(Stage {
+            step: Step {
+                sizes,
+                numbers: self.card.array(sizes.len())?,
+            },
+            drawn: self.card.device().zeros(SCRATCH, sizes.rows)?,
+            chosen: self.card.array(2 * sizes.rows)?,
+            recorded: None,
+        })
+    }
+
+    /// Does the work of a step that samples, whose numbers are in their places.
+    fn run(&mut self, stage: &mut Stage, sampling: &Sampling, again: bool) -> Done {
+        match &stage.recorded {
+            Some((work, same)) if same == sampling => work.launch(),
+            _ if !again => self.choose(stage, sampling),
+            _ => {
+                let recorder = self.recorder.clone();
+                let work = recorder.record(|| self.choose(stage, sampling))?;
+                work.launch()?;
+                stage.recorded = Some((work, *sampling));
+                Ok(())
+            }
+        }
+    }
+
+    /// All rows through the layers, and a token for each.
+    fn choose(&mut self, stage: &Stage, sampling: &Sampling) -> Done {
+        let step = &stage.step;
+        let room = self.partials(step)?;
+        let x = self.embed(step)?;
+        for layer in 0..self.card.model.architecture.layers {
+            let rotated = self.write(layer, step, &x)?;
+            self.rest_of(layer, step, &room, &rotated, &x)?;
+        }
+        let normed = self.card.norm(self.card.model.layout().norm, &x)?;
+        let logits = self.card.logits_of(&normed, 1.0)?;
+        let arguments = args![
+            &stage.chosen,
+            stage.chosen.floats_at(step.sizes.rows),
+            &logits,
+            &stage.drawn,
+            sampling.temperature,
+            sampling.top_k,
+            sampling.top_p,
+            sampling.min_p,
+            step.sizes.rows,
+            self.card.model.architecture.vocab_size
+        ];
+        (self.card.resident.sampling).launch("sample", step.sizes.rows, WIDE, 0, arguments)
+    }
+
+    fn partials(&self, step: &Step) -> Done<Partials> {
+        let a = &self.card.model.architecture;
+        let rows = step.sizes.partials * a.heads;
+        Ok(Partials {
+            out: self.card.array(rows * a.head_dim)?,
+            max: self.card.array(rows)?,
+            sum: self.card.array(rows)?,
         })
     }
 
@@ -154,10 +203,10 @@ impl<'m> Decoder<'m> {
     fn embed(&self, step: &Step) -> Done<Array<f32>> {
         let card = &self.card;
         let hidden = card.model.architecture.hidden_size;
-        let x = card.array(step.rows * hidden)?;
+        let x = card.array(step.sizes.rows * hidden)?;
         let table = card.weight(card.model.layout().embed);
         let arguments = args![&x, table, &step.numbers, hidden];
-        (card.resident.rows).launch("embed", step.rows, THREADS, 0, arguments)?;
+        (card.resident.rows).launch("embed", step.sizes.rows, THREADS, 0, arguments)?;
         Ok(x)
     }
 
@@ -169,19 +218,19 @@ impl<'m> Decoder<'m> {
         let projected = self
             .card
             .linear(Linear::new(a, &at, Projection::Qkv), &normed)?;
-        let positions = step.positions();
-        let rotated = (self.card).rotated(&at, step.rows, positions, &self.turning, &projected)?;
+        let (rows, positions) = (step.sizes.rows, step.positions());
+        let rotated = (self.card).rotated(&at, rows, positions, &self.turning, &projected)?;
         let arguments = args![
             &self.pages.layers[layer],
             &rotated,
             &projected,
-            step.at(step.slots),
-            step.rows,
+            step.slots(),
+            rows,
             a.heads,
             a.kv_heads
         ];
         let cached = &self.card.resident.cached;
-        cached.launch("cache_write", step.rows, THREADS, 0, arguments)?;
+        cached.launch("cache_write", rows, THREADS, 0, arguments)?;
         Ok(rotated)
     }
 
@@ -190,13 +239,14 @@ impl<'m> Decoder<'m> {
         &mut self,
         layer: usize,
         step: &Step,
+        room: &Partials,
         rotated: &Array<bf16>,
         x: &Array<f32>,
     ) -> Done {
         let at = self.offsets(layer);
         let a = &self.card.model.architecture;
         let linear = |projection| Linear::new(a, &at, projection);
-        let attended = self.attend(layer, step, rotated)?;
+        let attended = self.attend(layer, step, room, rotated)?;
         (self.card).product(linear(Projection::Output), &attended, x, true)?;
         let normed = self.card.norm(at.post_norm, x)?;
         let gate_up = self.card.linear(linear(Projection::GateUp), &normed)?;
@@ -205,50 +255,47 @@ impl<'m> Decoder<'m> {
     }
 
     /// `[rows, queries]`.
-    fn attend(&self, layer: usize, step: &Step, rotated: &Array<bf16>) -> Done<Array<bf16>> {
+    fn attend(
+        &self,
+        layer: usize,
+        step: &Step,
+        room: &Partials,
+        rotated: &Array<bf16>,
+    ) -> Done<Array<bf16>> {
         let (card, a) = (&self.card, &self.card.model.architecture);
+        let sizes = step.sizes;
         let arguments = args![
-            &step.partial_out,
-            &step.partial_max,
-            &step.partial_sum,
+            &room.out,
+            &room.max,
+            &room.sum,
             rotated,
             &self.pages.layers[layer],
-            step.at(step.pieces),
-            step.at(step.blocks),
+            step.pieces(),
+            step.blocks(),
             step.positions(),
             a.heads,
             a.kv_heads,
             scale(a)
         ];
         let (cached, shared) = (&card.resident.cached, card.resident.shared.cached);
-        let grid = (step.count, a.kv_heads);
+        let grid = (sizes.pieces, a.kv_heads);
         cached.launch("cached_attention", grid, ATTENDING, shared, arguments)?;
-        let attended = card.array(step.rows * a.query_size())?;
+        let attended = card.array(sizes.rows * a.query_size())?;
         let arguments = args![
             &attended,
-            &step.partial_out,
-            &step.partial_max,
-            &step.partial_sum,
-            step.at(step.row_pieces_at),
-            step.at(step.row_pieces),
+            &room.out,
+            &room.max,
+            &room.sum,
+            step.row_pieces_at(),
+            step.row_pieces(),
             a.heads
         ];
-        cached.launch("merge_pieces", step.rows, THREADS, 0, arguments)?;
+        cached.launch("merge_pieces", sizes.rows, THREADS, 0, arguments)?;
         Ok(attended)
     }
 
     fn offsets(&self, layer: usize) -> LayerOffsets {
         self.card.model.layout().layers[layer]
-    }
-}
-
-impl Step {
-    fn at(&self, offset: usize) -> Address {
-        self.numbers.at(offset)
-    }
-
-    fn positions(&self) -> Address {
-        self.at(self.positions)
     }
 }
 
@@ -279,12 +326,17 @@ impl Decode for Decoder<'_> {
     }
 
     fn fill(&mut self, batch: &Batch) -> Done {
-        let step = self.begin(batch)?;
+        let plan = self.plan(batch);
+        let sizes = Sizes::of(batch, &plan);
+        let numbers = self.card.array(sizes.len())?;
+        let step = Step { sizes, numbers };
+        step.tell(batch, &plan)?;
+        let room = self.partials(&step)?;
         let x = self.embed(&step)?;
         let last = self.card.model.architecture.layers - 1;
         for layer in 0..last {
             let rotated = self.write(layer, &step, &x)?;
-            self.rest_of(layer, &step, &rotated, &x)?;
+            self.rest_of(layer, &step, &room, &rotated, &x)?;
         }
         // Nobody reads what comes after the last layer's keys and values.
         self.write(last, &step, &x)?;
@@ -292,36 +344,27 @@ impl Decode for Decoder<'_> {
     }
 
     fn sample(&mut self, batch: &Batch, sampling: &Sampling, choices: &mut [Choice]) -> Done {
-        let step = self.begin(batch)?;
-        let x = self.embed(&step)?;
-        for layer in 0..self.card.model.architecture.layers {
-            let rotated = self.write(layer, &step, &x)?;
-            self.rest_of(layer, &step, &rotated, &x)?;
-        }
-        let normed = self.card.norm(self.card.model.layout().norm, &x)?;
-        let logits = self.card.logits_of(&normed, 1.0)?;
+        let plan = self.plan(batch);
+        let sizes = Sizes::of(batch, &plan).rounded(self.wanted());
+        let known = self.stages.remove(&sizes);
+        let again = known.is_some();
+        let mut stage = match known {
+            Some(stage) => stage,
+            None => self.stage(sizes)?,
+        };
+        stage.step.tell(batch, &plan)?;
         let drawn: Vec<f64> = choices.iter().map(|choice| choice.drawn).collect();
-        let drawn = self.card.device().upload(SCRATCH, &drawn)?;
-        // Tokens, then log-probabilities.
-        let chosen: Array<i32> = self.card.array(2 * step.rows)?;
-        let arguments = args![
-            &chosen,
-            chosen.floats_at(step.rows),
-            &logits,
-            &drawn,
-            sampling.temperature,
-            sampling.top_k,
-            sampling.top_p,
-            sampling.min_p,
-            step.rows,
-            self.card.model.architecture.vocab_size
-        ];
-        (self.card.resident.sampling).launch("sample", step.rows, WIDE, 0, arguments)?;
-        let chosen = chosen.download()?;
-        let (tokens, logprobs) = chosen.split_at(step.rows);
+        stage.drawn.write(0, &drawn)?;
+        self.run(&mut stage, sampling, again)?;
+        let chosen = stage.chosen.download()?;
+        let (tokens, logprobs) = chosen.split_at(sizes.rows);
         for (choice, (&token, &logprob)) in choices.iter_mut().zip(tokens.iter().zip(logprobs)) {
             (choice.token, choice.logprob) = (token as u32, f32::from_bits(logprob as u32));
         }
+        if self.stages.len() >= MOST_RECORDS {
+            self.stages.clear();
+        }
+        self.stages.insert(sizes, stage);
         Ok(())
     }
 }

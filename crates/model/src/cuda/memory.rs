@@ -57,6 +57,9 @@ impl Address {
     };
 }
 
+/// What memory is called that stays with recorded work.
+const RECORDED: &str = "recorded work";
+
 /// Numbers in a card's memory, which go back to its pool when this is dropped.
 pub struct Array<T: Number> {
     device: Device,
@@ -254,18 +257,21 @@ impl Device {
     }
 
     /// Memory that nobody has, spare or fresh. When the card has none left, spare memory of
-    /// other sizes goes back to it first.
+    /// other sizes goes back to it first. While work is recorded, memory that stays with it.
     pub(super) fn take(&self, label: &'static str, bytes: usize) -> Result<Block, ModelError> {
         let bytes = size_class(bytes);
-        self.stream_outside_graph()?;
+        self.bound_stream()?;
         let mut memory = self.memory_of();
+        if let Some(block) = (memory.recording.as_mut()).and_then(|reserve| reserve.take(bytes)) {
+            return Ok(block);
+        }
         if let Some(block) = memory.take_spare(label, bytes) {
             return Ok(block);
         }
         for last_try in [false, true] {
             // SAFETY: the memory is read by nobody who minds what is in it.
             match unsafe { result::malloc_sync(bytes) } {
-                Ok(address) => return Ok(memory.hold(label, Block { address, bytes })),
+                Ok(address) => return Ok(memory.hold(label, address, bytes)),
                 Err(error) if error.0 == CUresult::CUDA_ERROR_OUT_OF_MEMORY && !last_try => {
                     memory.free_spare();
                 }
@@ -292,6 +298,8 @@ impl Device {
 pub(super) struct Block {
     pub(super) address: u64,
     bytes: usize,
+    /// Whether it stays with the work that was being recorded when it was taken.
+    reserved: bool,
 }
 
 impl Block {
@@ -313,6 +321,28 @@ pub(super) struct Memory {
     spare: BTreeMap<usize, Vec<u64>>,
     /// Bytes that are in use, by what for.
     held: BTreeMap<&'static str, usize>,
+    /// While work is recorded, what its arrays stand in.
+    pub(super) recording: Option<Reserve>,
+}
+
+/// Memory of arrays that are made and dropped within recorded work. It stays with the records,
+/// which run one after another and so can all have the same.
+#[derive(Default)]
+pub(super) struct Reserve {
+    spare: Vec<Block>,
+    /// Blocks that arrays have.
+    pub(super) taken: usize,
+}
+
+impl Reserve {
+    /// The smallest spare block that is large enough.
+    fn take(&mut self, bytes: usize) -> Option<Block> {
+        let fitting = self.spare.iter().enumerate();
+        let fitting = fitting.filter(|(_, block)| block.bytes >= bytes);
+        let (at, _) = fitting.min_by_key(|(_, block)| block.bytes)?;
+        self.taken += 1;
+        Some(self.spare.swap_remove(at))
+    }
 }
 
 impl Memory {
@@ -331,15 +361,42 @@ impl Memory {
         if addresses.is_empty() {
             self.spare.remove(&bytes);
         }
-        Some(self.hold(label, Block { address, bytes }))
+        Some(self.hold(label, address, bytes))
     }
 
-    fn hold(&mut self, label: &'static str, block: Block) -> Block {
-        *self.held.entry(label).or_default() += block.bytes;
-        block
+    fn hold(&mut self, label: &'static str, address: u64, bytes: usize) -> Block {
+        let reserved = self.recording.is_some();
+        if let Some(reserve) = &mut self.recording {
+            reserve.taken += 1;
+        }
+        let label = if reserved { RECORDED } else { label };
+        *self.held.entry(label).or_default() += bytes;
+        Block {
+            address,
+            bytes,
+            reserved,
+        }
     }
 
     pub(super) fn give(&mut self, label: &'static str, block: Block) {
+        if block.reserved {
+            let reserve = self.recording.as_mut();
+            let reserve = reserve.expect("an array of recorded work is dropped within it");
+            reserve.taken -= 1;
+            reserve.spare.push(block);
+            return;
+        }
+        self.free(label, block);
+    }
+
+    /// Takes back what stayed with recorded work.
+    pub(super) fn give_all(&mut self, reserve: Reserve) {
+        for block in reserve.spare {
+            self.free(RECORDED, block);
+        }
+    }
+
+    fn free(&mut self, label: &'static str, block: Block) {
         *self.held.entry(label).or_default() -= block.bytes;
         self.spare
             .entry(block.bytes)

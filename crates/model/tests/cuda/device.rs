@@ -3,7 +3,7 @@
 use half::bf16;
 use model::ModelError;
 use model::args;
-use model::cuda::{Address, Device, Product, Program, Side, Source};
+use model::cuda::{Address, Device, Product, Program, Recorder, Side, Source};
 
 use crate::emulated::{again, cubins, emulated, folder, inside};
 use crate::products::narrow;
@@ -246,8 +246,9 @@ fn recorded_work_is_done_each_time_it_is_asked_for() {
             stride: 2,
             transposed,
         };
-        let graph = device
-            .capture(|| {
+        let recorder = Recorder::new(&device);
+        let graph = recorder
+            .record(|| {
                 program.launch("scale_all", 1, 2, 0, args![&x, &x, 2, 2.0_f32])?;
                 device.gemm(&Product {
                     m: 1,
@@ -270,13 +271,54 @@ fn recorded_work_is_done_each_time_it_is_asked_for() {
         assert_eq!(x.download().unwrap(), [1.0, 11.0]);
         assert_eq!(out.download().unwrap(), [4.0]);
 
-        let failed = device.capture(|| Err(ModelError::Diverged));
+        let failed = recorder.record(|| Err(ModelError::Diverged));
         assert!(matches!(failed, Err(ModelError::Diverged)));
         x.write(0, &[5.0]).unwrap();
         assert_eq!(
             x.download().unwrap()[0],
             5.0,
             "and all goes on after one that failed"
+        );
+    });
+}
+
+#[test]
+fn recorded_work_has_arrays_of_its_own_whose_memory_its_records_share() {
+    emulated(&[], || {
+        let device = open();
+        let program = probe(&device);
+        let x = device.upload("activations", &[1.0_f32]).unwrap();
+        let out = device.zeros::<f32>("activations", 1).unwrap();
+        let recorder = Recorder::new(&device);
+        let record = |factor: f32| {
+            let work = || {
+                let made = device.uninitialised::<f32>("activations", 100_000)?;
+                program.launch("scale_all", 1, 1, 0, args![&made, &x, 1, factor])?;
+                program.launch("scale_all", 1, 1, 0, args![&out, &made, 1, factor])
+            };
+            recorder.record(work).unwrap()
+        };
+        let first = record(2.0);
+        let (free, _) = device.memory().unwrap();
+        let second = record(10.0);
+        assert_eq!(
+            device.memory().unwrap().0,
+            free,
+            "they have the same memory"
+        );
+        // Nobody else gets it.
+        let other = device.zeros::<f32>("activations", 100_000).unwrap();
+        for (graph, expected) in [(&first, 7.0), (&second, 111.0), (&first, 7.0)] {
+            graph.launch().unwrap();
+            assert_eq!(out.download().unwrap(), [expected]);
+        }
+        assert_eq!(other.download().unwrap(), [0.0; 100_000]);
+        drop((recorder, first));
+        second.launch().unwrap();
+        assert_eq!(
+            out.download().unwrap(),
+            [111.0],
+            "a graph keeps what it needs"
         );
     });
 }
@@ -331,12 +373,17 @@ fn what_no_graph_can_hold_is_not_recorded() {
         let device = open();
         let x = device.zeros::<f32>("activations", 1).unwrap();
         let refused = |work: &dyn Fn() -> Result<(), ModelError>| {
-            let capture = || device.capture(work).map(drop);
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(capture)).is_err()
+            let record = || Recorder::new(&device).record(work).map(drop);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(record)).is_err()
         };
+        let left = std::cell::Cell::new(None);
         assert!(refused(&|| x.write(0, &[1.0])));
         assert!(refused(&|| x.download().map(drop)));
-        assert!(refused(&|| device.zeros::<f32>("activations", 1).map(drop)));
+        assert!(refused(&|| {
+            left.set(Some(device.zeros::<f32>("activations", 1)?));
+            Ok(())
+        }));
+        std::mem::forget(left.take());
         assert!(!refused(&|| x.clear()), "and all goes on");
         assert_eq!(x.download().unwrap(), [0.0]);
     });

@@ -217,6 +217,21 @@ fn sampling_on_a_card_repeats_and_is_what_a_pass_scores() {
 }
 
 #[test]
+fn a_step_like_one_before_is_recorded() {
+    emulated(&[("EMULATED_CUDA_GRAPHS", "0")], || {
+        let there = on_card(model(false));
+        let generator = Generator::new(&there, Sampling::GREEDY, &[], POSITIONS);
+        let mut generator = generator.expect("there is room");
+        generator.begin(0, &tokens(5, 0), 3, 1);
+        generator.step().expect("the first is not");
+        let Err(error) = generator.step() else {
+            panic!("the card was asked for each kernel by itself")
+        };
+        assert!(error.to_string().contains("record work"), "{error}");
+    });
+}
+
+#[test]
 fn a_bound_on_a_cards_cache_is_kept_and_what_was_given_up_is_computed_again() {
     emulated(&[], || {
         let (here, there) = (model(false), on_card(model(false)));

@@ -10,6 +10,7 @@
 //   EMULATED_CUDA_MEMORY=4294967296 bytes of memory of each
 //   EMULATED_CUDA_OTHERS=0          bytes that other processes have of them
 //   EMULATED_CUDA_FAILS_AT=0        the launch that fails, and everything after it; 0 is none
+//   EMULATED_CUDA_GRAPHS=1          whether work can be recorded
 //   EMULATED_CUDA_ORDER=0           in which order threads take turns, as `runtime.h` says
 #include <algorithm>
 #include <csignal>

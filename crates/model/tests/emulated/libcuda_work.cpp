@@ -56,6 +56,7 @@ int cuStreamBeginCapture_v2(void* stream, int) {
     std::lock_guard guard(lock);
     if (Result result = ready()) return result;
     if (recording(stream)) return INVALID_VALUE;
+    if (!setting("EMULATED_CUDA_GRAPHS", 1)) return CAPTURE_UNSUPPORTED;
     card.graphs++;
     static_cast<Stream*>(stream)->recording = new Graph{{}, 1};
     return SUCCESS;

@@ -10,12 +10,15 @@ use crate::generator::blocks::BLOCK;
 /// The fewest blocks that are worth a piece of their own: its results are written and read again.
 const FEWEST: usize = 2;
 
+/// Numbers of a piece.
+pub(super) const PIECE: usize = 6;
+
 /// As `kernels/cached.cu` reads them.
 #[derive(Default)]
 pub(super) struct Pieces {
     /// First row, rows, first in `blocks`, how many there, position of their first token, first
     /// partial result.
-    pub(super) pieces: Vec<[usize; 6]>,
+    pub(super) pieces: Vec<[usize; PIECE]>,
     pub(super) blocks: Vec<usize>,
     /// Where each row's partial results begin in `row_pieces`, and where the last one's end.
     pub(super) row_pieces_at: Vec<usize>,

@@ -10,13 +10,15 @@
 /// the number of the first of its partial results, one for each row.
 #define PIECE 6
 
-/// Puts each row's keys and values into the cache. slots[row] = 64 block + place. Grid: rows.
+/// Puts each row's keys and values into the cache. slots[row] = 64 block + place, or -1 for a row that has no place
+/// there. Grid: rows.
 extern "C" __global__ void cache_write(bf16* cache, const bf16* rotated, const bf16* projected, const int* slots,
                                        int rows, int heads, int kv_heads) {
     const bf16* keys = row_of(rotated, blockIdx.x, (heads + kv_heads) * HEAD_DIM) + heads * HEAD_DIM;
     const bf16* values = row_of(projected, blockIdx.x, (heads + 2 * kv_heads) * HEAD_DIM);
     values += (heads + kv_heads) * HEAD_DIM;
     int slot = slots[blockIdx.x], block = slot / TILE, place = slot % TILE;
+    if (slot < 0) return;
     for (int i = threadIdx.x; i < 2 * kv_heads * CHUNKS; i += blockDim.x) {
         int kv = i / CHUNKS / 2, of_values = i / CHUNKS % 2, at = i % CHUNKS * 8;
         const bf16* from = (of_values ? values : keys) + kv * HEAD_DIM + at;
@@ -171,7 +173,8 @@ __device__ __forceinline__ void attend(const Partials& partials, const bf16* rot
 
 /// What each piece's keys add to each of its rows: with scores in powers of 2, the largest, the sum of 2^(score -
 /// largest), [partials, heads] each, and the same sum of values, [partials, heads, HEAD_DIM]. A key is seen by rows
-/// whose position is its own or later. Grid: pieces, kv_heads; 128 threads. Dynamic shared memory: 512 HEAD_DIM bytes.
+/// whose position is its own or later. A piece may have no rows. Grid: pieces, kv_heads; 128 threads. Dynamic shared
+/// memory: 512 HEAD_DIM bytes.
 extern "C" __global__ void __launch_bounds__(THREADS)
     cached_attention(float* partial_out, float* partial_max, float* partial_sum, const bf16* rotated,
                      const bf16* cache, const int* pieces, const int* blocks, const int* positions, int heads,
@@ -180,6 +183,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     const int* of = pieces + PIECE * blockIdx.x;
     Piece piece{of[0], of[1], of[3], of[4], of[5], blocks + of[2], heads / kv_heads, static_cast<int>(blockIdx.y)};
     Partials partials{partial_out, partial_max, partial_sum};
+    if (piece.rows == 0) return;
     if (piece.queries() <= 16)
         attend<4>(partials, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
     else if (piece.queries() <= 32)
@@ -188,8 +192,8 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         attend<1>(partials, rotated, cache, positions, piece, heads, kv_heads, scale, shared);
 }
 
-/// Merges each row's partial results, row_pieces[row_pieces_at[row]..row_pieces_at[row + 1]], in that order. Grid:
-/// rows.
+/// Merges each row's partial results, row_pieces[row_pieces_at[row]..row_pieces_at[row + 1]], in that order; of none,
+/// zeros. Grid: rows.
 extern "C" __global__ void merge_pieces(bf16* attended, const float* partial_out, const float* partial_max,
                                         const float* partial_sum, const int* row_pieces_at, const int* row_pieces,
                                         int heads) {
@@ -207,7 +211,7 @@ extern "C" __global__ void merge_pieces(bf16* attended, const float* partial_out
             load_eight(x, partial_out + of * HEAD_DIM + at, 8);
             for (int j = 0; j < 8; j++) out[j] += weight * x[j];
         }
-        float inverse = 1.0f / total;
+        float inverse = total == 0.0f ? 0.0f : 1.0f / total;
         for (int j = 0; j < 8; j++) out[j] *= inverse;
         store_eight(row_of(attended, blockIdx.x, heads * HEAD_DIM) + head * HEAD_DIM + at, out, 8);
     }
