@@ -2,7 +2,9 @@
 random weights. Called by benches/gpu.sh. Prints a table, writes every number to OUT/results.json.
 
 Each repetition is a process of pact, then one of PyTorch; a process warms up first. Utilisation is counted from shapes, as
-a share of what PyTorch's own bf16 products of 8192 x 8192 reach on this card, measured in the same run."""
+a share of what PyTorch's own bf16 products of 8192 x 8192 reach on this card, measured in the same run. For decoding the
+share is of the bandwidth that PyTorch's copies reach: each token's step reads all weights, and every sequence's keys and
+values. Memory is the most that arrays had at a time, as each program counts it."""
 
 import argparse
 import json
@@ -45,21 +47,26 @@ def main() -> int:
     if given.torch:
         return peer(given)
 
-    results, rows = {"peak-gflops": torch(given, given.shapes.split(",")[0], "products")}, []
-    peak = results["peak-gflops"]["gflops"]
+    results, rows = {"card": torch(given, given.shapes.split(",")[0], "limits")}, []
+    limits = results["card"]
+    peak = limits["gflops"]
     for shape in given.shapes.split(","):
         config = given.out / f"{shape}.json"
         config.write_text(json.dumps({**COMMON, **SHAPES[shape]}))
         of = work(shape)
         batch, tokens = of["train"]
         run = ["train", "--batch", batch, "--tokens", tokens, "--checkpointing"]
-        rows.append(compare(given, results, shape, run, dict(batch=batch, tokens=tokens), peak))
+        rows.append(compare(given, results, shape, run, dict(batch=batch, tokens=tokens), peak=peak))
         for batch in of["decode"]:
             run = ["decode", "--batch", batch, "--prompt", of["prompt"], "--new", of["new"]]
-            rows.append(compare(given, results, shape, run, dict(batch=batch, tokens=of["prompt"], new=of["new"]), None))
+            # Sequences are half done on average.
+            step = decode_bytes(SHAPES[shape], batch, of["prompt"] + of["new"] / 2)
+            bound = batch * limits["bytes-per-second"] / step
+            peer = dict(batch=batch, tokens=of["prompt"], new=of["new"])
+            rows.append(compare(given, results, shape, run, peer, bound=bound))
         rollouts, context, each = of["tree"]
         run = ["tree", "--rollouts", rollouts, "--context", context, "--rollout-tokens", each, "--checkpointing"]
-        rows.append(compare(given, results, shape, run, None, peak))
+        rows.append(compare(given, results, shape, run, None, peak=peak))
     (given.out / "results.json").write_text(json.dumps(results, indent=1))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
@@ -67,7 +74,16 @@ def main() -> int:
     return 0
 
 
-def compare(given, results: dict, shape: str, run: list, peer: dict | None, peak: float | None) -> list[str]:
+def decode_bytes(shape: dict, sequences: int, tokens: float) -> float:
+    """What a step that samples one token of each sequence reads: bf16 weights, and keys and values of so many tokens."""
+    hidden, layers, width = shape["hidden_size"], shape["num_hidden_layers"], shape["head_dim"]
+    query, kv = shape["num_attention_heads"] * width, shape["num_key_value_heads"] * width
+    layer = hidden * (2 * query + 2 * kv + 3 * shape["intermediate_size"])
+    return 2 * (layers * layer + hidden * shape["vocab_size"] + sequences * tokens * layers * 2 * kv)
+
+
+def compare(given, results: dict, shape: str, run: list, peer: dict | None, peak: float | None = None,
+            bound: float | None = None) -> list[str]:
     """One work by both, alternately; a line of the table."""
     ours, theirs = [], []
     for _ in range(given.repetitions):
@@ -84,7 +100,13 @@ def compare(given, results: dict, shape: str, run: list, peer: dict | None, peak
     else:
         shares = [it["share-of-bound"] for it in ours]
         line.append(f"{statistics.median(shares):.2f} of the bound by FLOPs")
-    line.append(f"{statistics.median(it['gflops'] for it in ours) / peak:.1%} of peak" if peak else "")
+    if peak:
+        line.append(f"{statistics.median(it['gflops'] for it in ours) / peak:.1%} of the card's products")
+    if bound:
+        rate = statistics.median(it["later-tokens-per-second"] for it in ours)
+        line.append(f"{rate / bound:.1%} of its bandwidth, after the first tokens")
+    memory = f"{max(it['card-peak-bytes'] for it in ours) / 2**30:.1f} GiB"
+    line.append(memory + (f", PyTorch {max(it['peak-bytes'] for it in theirs) / 2**30:.1f}" if theirs else ""))
     return line
 
 
@@ -112,10 +134,13 @@ def peer(given) -> int:
 
     import torch
 
-    if given.torch == "products":
+    if given.torch == "limits":
         a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
         seconds = timed(torch, time, lambda: a @ b, warm_up=5, repetitions=20)
-        print(json.dumps(dict(gflops=2 * 8192**3 / min(seconds) / 1e9, card=torch.cuda.get_device_name())))
+        wide = torch.empty(2**31, device="cuda", dtype=torch.uint8)
+        copied = timed(torch, time, lambda: wide.clone(), warm_up=3, repetitions=20)
+        print(json.dumps({"gflops": 2 * 8192**3 / min(seconds) / 1e9, "bytes-per-second": 2 * len(wide) / min(copied),
+                          "card": torch.cuda.get_device_name()}))
         return 0
 
     from transformers import Qwen3Config, Qwen3ForCausalLM

@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::bench::{
-    BenchCommand, BenchDecode, BenchOperations, BenchRollout, BenchScale, BenchSubject, BenchTrain,
+    BenchCommand, BenchDecode, BenchLosses, BenchOperations, BenchRollout, BenchScale, BenchSubject, BenchTrain,
     BenchTree,
 };
 pub(crate) use self::data::{

@@ -309,7 +309,7 @@ impl Model {
             }),
             #[cfg(feature = "cuda")]
             Home::Card(resident) => Optimizer::with(config, self.trained(), |len, _| {
-                Ok(Moments::Card(resident.moments(len)?))
+                Ok(Moments::Card(resident.moments(self, len)?))
             }),
         }
     }
@@ -334,7 +334,7 @@ impl Model {
                         elsewhere()
                     };
                     let rule = optimizer.rule(stats.grad_scale, rate);
-                    resident.adamw(&rule, &optimizer.pieces, gradient, moments)?;
+                    resident.adamw(self, &rule, &optimizer.pieces, gradient, moments)?;
                 }
                 Ok(stats)
             }
@@ -352,7 +352,7 @@ impl Model {
             #[cfg(feature = "cuda")]
             Home::Card(resident) if self.adapter.is_none() => Cow::Owned(Parameters {
                 layout: masters.layout.clone(),
-                data: resident.masters()?,
+                data: resident.masters(self)?,
             }),
             _ => Cow::Borrowed(masters),
         }))
@@ -368,7 +368,7 @@ impl Model {
             #[cfg(feature = "cuda")]
             Home::Card(resident) => {
                 let mut now = adapter.clone();
-                now.values = resident.masters()?;
+                now.values = resident.masters(self)?;
                 Cow::Owned(now)
             }
         }))
@@ -455,6 +455,16 @@ impl Model {
         }
     }
 
+    /// Whole passes in one place, on random tokens: on a card held to those of the CPU over the
+    /// same weights; and anywhere, texts that share a prefix to the same texts alone, and tokens
+    /// as they are sampled to how they are scored.
+    pub fn check_passes(place: Place, cubins: &Path) -> Result<Vec<Checked>, ModelError> {
+        let mut model = operations::model();
+        model.move_to(place, cubins)?;
+        let here = model.is_on_card().then(operations::model);
+        operations::check_passes(&model, here.as_ref())
+    }
+
     /// Whether it is on a card.
     pub fn is_on_card(&self) -> bool {
         !matches!(self.home, Home::Cpu)
@@ -466,6 +476,25 @@ impl Model {
             Home::Cpu => Ok(None),
             #[cfg(feature = "cuda")]
             Home::Card(resident) => resident.device.describe().map(Some),
+        }
+    }
+
+    /// The most bytes that the model's card had in use at a time, since the last
+    /// [`forget_card_peak`](Self::forget_card_peak); nothing of the CPU.
+    pub fn card_peak(&self) -> Option<u64> {
+        match &self.home {
+            Home::Cpu => None,
+            #[cfg(feature = "cuda")]
+            Home::Card(resident) => Some(resident.device.peak() as u64),
+        }
+    }
+
+    /// Begins [`card_peak`](Self::card_peak) anew.
+    pub fn forget_card_peak(&self) {
+        match &self.home {
+            Home::Cpu => {}
+            #[cfg(feature = "cuda")]
+            Home::Card(resident) => resident.device.forget_peak(),
         }
     }
 
@@ -489,7 +518,7 @@ impl Model {
         match &self.home {
             Home::Cpu => Ok(self.is_finite_here()),
             #[cfg(feature = "cuda")]
-            Home::Card(resident) => resident.is_finite(),
+            Home::Card(resident) => resident.is_finite(self),
         }
     }
 }

@@ -2,11 +2,13 @@
 //! pass before anything that it computes is believed.
 
 mod reference;
+mod whole;
 
 use half::bf16;
 use rand::RngExt;
 
 use self::reference::Heads;
+pub(crate) use self::whole::check as check_passes;
 use crate::backend::{Attended, Backend, Done, Linear, Predicted, Projection};
 use crate::sampling::rng;
 use crate::{Architecture, Coefficient, Model, Precision, Preset, TokenTree, Weights, init};
@@ -85,6 +87,16 @@ pub(crate) fn check<B: Carrier>(
     Ok(suite.checked)
 }
 
+/// Norm of the difference over the norm of what is right.
+fn apart(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let square = |x: f64| x * x;
+    let pairs = found.iter().zip(expected);
+    let apart: f64 = pairs.map(|(a, b)| square(f64::from(*a) - b)).sum();
+    let all: f64 = expected.iter().map(|&x| square(x)).sum();
+    (apart / all).sqrt()
+}
+
 fn wide(numbers: &[f32]) -> Vec<f64> {
     numbers.iter().map(|&x| f64::from(x)).collect()
 }
@@ -106,12 +118,7 @@ impl<B: Carrier> Suite<'_, B> {
     }
 
     fn note(&mut self, operation: &'static str, found: &[f32], expected: &[f64]) {
-        assert_eq!(found.len(), expected.len(), "{operation}");
-        let square = |x: f64| x * x;
-        let pairs = found.iter().zip(expected);
-        let apart: f64 = pairs.map(|(a, b)| square(f64::from(*a) - b)).sum();
-        let all: f64 = expected.iter().map(|&x| square(x)).sum();
-        let error = (apart / all).sqrt();
+        let error = apart(found, expected);
         self.checked.push(Checked { operation, error });
     }
 
@@ -422,6 +429,15 @@ mod tests {
         assert!(checked.len() > 25);
         for it in checked {
             assert!(it.error < 3e-6, "{}: {}", it.operation, it.error);
+        }
+    }
+
+    #[test]
+    fn passes_on_the_cpu_agree_with_each_other_within_f32() {
+        let checked = Model::check_passes(Place::Cpu, Path::new("")).expect("there is room");
+        assert_eq!(checked.len(), 3);
+        for it in checked {
+            assert!(it.error < 1e-5, "{}: {}", it.operation, it.error);
         }
     }
 }

@@ -19,8 +19,48 @@ pub(crate) enum BenchCommand {
     Rollout(BenchRollout),
     /// How speed and memory change with threads, batch, context and model: a table and a plot
     Scale(BenchScale),
-    /// No speed: how far every operation of a pass is from the same in f64
+    /// No speed: how far every operation of a pass is from the same in f64, and whole passes from
+    /// each other
     Operations(BenchOperations),
+    /// No speed: the loss of every step of a training on given tokens, to hold it to another
+    /// program's
+    Losses(BenchLosses),
+}
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Every step is AdamW's (betas 0.9 and 0.999, no decay, the gradient's norm clipped at 1) on all
+sequences, and its loss the mean over all tokens but each sequence's first.
+
+Examples:
+  pact bench losses --model model --tokens tokens.json --steps 3
+  pact bench losses --model model --tokens tokens.json --steps 1 --weights bf16 --json")]
+pub(crate) struct BenchLosses {
+    /// A model folder to begin with; it needs no tokenizer
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// Sequences of token ids: a JSON list of lists
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokens: PathBuf,
+    /// Steps, each on all sequences
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive)]
+    pub(crate) steps: usize,
+    /// Learning rate of AdamW
+    #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
+    pub(crate) learning_rate: f32,
+    /// What passes read the weights in
+    #[arg(long, default_value = "f32")]
+    pub(crate) weights: StoredAs,
+    /// Threads; 0 is as many as the machine runs at once
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) threads: usize,
+    /// What computes: `cpu`, or a graphics card, `cuda` or `cuda:N`
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub(crate) device: model::Place,
+    /// Print losses, norms of gradients, and the first log-probability of every token as one JSON
+    /// object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

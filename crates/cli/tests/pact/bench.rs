@@ -74,6 +74,36 @@ fn weights_in_bfloat16_and_adapters_are_measured_too() {
 }
 
 #[test]
+fn losses_are_the_mean_of_what_tokens_lack_and_fall() {
+    let place = Place::new();
+    place.pact("model init --preset tiny --out model").done();
+    place.write("tokens.json", "[[5, 2, 9, 4], [7, 7, 1, 3, 8]]");
+    let losses = "bench losses --model model --tokens tokens.json --steps 8 --threads 1";
+    let json = place.pact(&format!("{losses} --learning-rate 1e-3 --json")).json();
+    let numbers = |value: &Value| -> Vec<f64> {
+        let list = value.as_array().expect("a list").iter();
+        list.map(|it| it.as_f64().expect("a number")).collect()
+    };
+    let each = json["logprobs"].as_array().expect("a list for each");
+    let each: Vec<f64> = each.iter().flat_map(numbers).collect();
+    assert_eq!(each.len(), 3 + 4);
+    let (first, falling) = (-each.iter().sum::<f64>() / 7.0, numbers(&json["losses"]));
+    assert!((falling[0] - first).abs() < 1e-6, "{json}");
+    assert!(falling.windows(2).all(|pair| pair[1] < pair[0]), "{json}");
+    assert_eq!(numbers(&json["grad-norms"]).len(), 8);
+    for (tokens, said) in [
+        ("[[5]]", "sequence 0 has 1 tokens, expected at least 2"),
+        ("[[5, 999999]]", "sequence 0 has the token 999999, and"),
+        ("[]", "there is no sequence"),
+        ("{}", "invalid type: map"),
+    ] {
+        place.write("tokens.json", tokens);
+        let message = place.pact(losses).refused(2);
+        assert!(message.contains(said) && message.contains("hint: "), "{message}");
+    }
+}
+
+#[test]
 fn whole_steps_of_a_run_are_measured_and_leave_nothing_behind() {
     let place = Place::new();
     let small = "--set rollout.group-size=2 --set rollout.max-turn-tokens=4 --repetitions 2";

@@ -3,7 +3,7 @@
 use super::study::STUDY;
 use super::{Place, QUICK, pact};
 
-const PAGES: [&str; 27] = [
+const PAGES: [&str; 29] = [
     "",
     "data",
     "data make",
@@ -31,6 +31,8 @@ const PAGES: [&str; 27] = [
     "bench tree",
     "bench rollout",
     "bench scale",
+    "bench operations",
+    "bench losses",
 ];
 
 /// Pages whose examples need what those of [`PAGES`] leave behind.
@@ -86,6 +88,7 @@ fn the_examples_of_every_help_page_run() {
     place.write("runs/quickstart.toml", QUICK);
     let study = STUDY.replace("run.toml", "runs/quickstart.toml");
     place.write("study.toml", &study);
+    place.write("tokens.json", "[[5, 2, 9], [7, 7, 1, 3]]");
     let mut count = 0;
     for page in PAGES.iter().chain(&LATER_PAGES) {
         let help = place.pact(&format!("{page} --help")).done();

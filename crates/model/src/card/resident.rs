@@ -1,7 +1,7 @@
 //! A model's numbers on a card, and the programs that compute with them.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use half::bf16;
 
@@ -18,8 +18,11 @@ pub(crate) struct Resident {
     pub(crate) device: Device,
     /// What passes read, laid out as the model's layout says.
     pub(super) weights: Array<bf16>,
-    /// What an optimiser moves: the weights before rounding, or the adapter's matrices.
-    pub(super) masters: Option<Array<f32>>,
+    /// What an optimiser moves: the weights before rounding, or the adapter's matrices. Put there
+    /// when it is first asked for, since many models stand still.
+    masters: OnceLock<Array<f32>>,
+    /// Whether the model's own numbers are what is trained.
+    trains: bool,
     /// The adapter's matrices as passes read them.
     adapter: Option<Array<bf16>>,
     turning: Mutex<Option<Turning>>,
@@ -102,11 +105,6 @@ impl Resident {
         let a = &model.architecture;
         check(a)?;
         let adapter = model.adapter.as_ref().map(|it| &it.values[..]);
-        let masters = match (adapter, model.weights.masters()) {
-            (Some(values), _) => Some(device.upload(WEIGHTS, values)?),
-            (None, Some(masters)) => Some(device.upload(WEIGHTS, &masters.data)?),
-            (None, None) => None,
-        };
         Ok(Self {
             weights: match &model.weights {
                 Weights::F32(exact) => device.upload(WEIGHTS, &rounded(&exact.data))?,
@@ -115,7 +113,8 @@ impl Resident {
                 }
             },
             adapter: (adapter.map(|it| device.upload(WEIGHTS, &rounded(it)))).transpose()?,
-            masters,
+            masters: OnceLock::new(),
+            trains: true,
             programs: Arc::new(Programs::new(&device, a.head_dim)?),
             turning: Mutex::new(None),
             device,
@@ -132,7 +131,8 @@ impl Resident {
         Ok(Self {
             device: self.device.clone(),
             weights: copied(&self.weights)?,
-            masters: None,
+            masters: OnceLock::new(),
+            trains: false,
             adapter: self.adapter.as_ref().map(copied).transpose()?,
             turning: Mutex::new(None),
             programs: Arc::clone(&self.programs),
@@ -146,22 +146,41 @@ impl Resident {
             .expect("a model with an adapter has it on its card")
     }
 
-    /// What is trained, and how passes read it.
-    pub(super) fn trained(&self) -> (&Array<f32>, &Array<bf16>) {
-        let masters = (self.masters.as_ref()).expect("what is trained has f32 masters");
-        (masters, self.adapter.as_ref().unwrap_or(&self.weights))
+    /// What is trained of `model`, whose numbers these are, and how passes read it.
+    pub(super) fn trained(&self, model: &Model) -> Done<(&Array<f32>, &Array<bf16>)> {
+        assert!(self.trains, "a copy stands still");
+        let exact = || match &model.adapter {
+            Some(adapter) => &adapter.values[..],
+            None => &(model.weights.masters()).expect("what is trained has f32 masters").data,
+        };
+        Ok((self.masters_or(exact)?, self.read_as()))
+    }
+
+    /// The masters, which begin as `exact`.
+    fn masters_or<'a>(&self, exact: impl FnOnce() -> &'a [f32]) -> Done<&Array<f32>> {
+        Ok(match self.masters.get() {
+            Some(masters) => masters,
+            None => {
+                let masters = self.device.upload(WEIGHTS, exact())?;
+                self.masters.get_or_init(|| masters)
+            }
+        })
+    }
+
+    /// What passes read of what is trained.
+    fn read_as(&self) -> &Array<bf16> {
+        self.adapter.as_ref().unwrap_or(&self.weights)
     }
 
     /// What an optimiser moves, brought here.
-    pub(crate) fn masters(&self) -> Done<Vec<f32>> {
-        self.trained().0.download()
+    pub(crate) fn masters(&self, model: &Model) -> Done<Vec<f32>> {
+        self.trained(model)?.0.download()
     }
 
     /// Takes on what is trained.
     pub(crate) fn write(&self, values: &[f32]) -> Done {
-        let (masters, read) = self.trained();
-        masters.write(0, values)?;
-        read.write(0, &rounded(values))
+        self.masters_or(|| values)?.write(0, values)?;
+        self.read_as().write(0, &rounded(values))
     }
 
     /// Angles of at least so many positions.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::{Resident, STRIDING, THREADS};
+use crate::Model;
 use crate::args;
 use crate::backend::Done;
 use crate::cuda::Array;
@@ -18,7 +19,9 @@ pub(crate) struct Moments {
 }
 
 impl Resident {
-    pub(crate) fn moments(&self, len: usize) -> Done<Moments> {
+    /// Zeros for the moments of what is trained of `model`, which takes its room now, too.
+    pub(crate) fn moments(&self, model: &Model, len: usize) -> Done<Moments> {
+        self.trained(model)?;
         Ok(Moments {
             first: self.device.zeros("moments", len)?,
             second: self.device.zeros("moments", len)?,
@@ -39,8 +42,8 @@ impl Resident {
     }
 
     /// Whether everything that is trained is a finite number.
-    pub(crate) fn is_finite(&self) -> Done<bool> {
-        let (masters, _) = self.trained();
+    pub(crate) fn is_finite(&self, model: &Model) -> Done<bool> {
+        let (masters, _) = self.trained(model)?;
         let found = self.device.upload("activations", &[0_i32])?;
         let arguments = args![&found, masters, masters.len()];
         (self.optimizer).launch("all_finite", STRIDING, THREADS, 0, arguments)?;
@@ -50,12 +53,13 @@ impl Resident {
     /// One step of AdamW, run by run of what decays alike.
     pub(crate) fn adamw(
         &self,
+        model: &Model,
         rule: &Adamw,
         pieces: &[Piece],
         gradient: &Array<f32>,
         moments: &Moments,
     ) -> Done {
-        let (masters, read) = self.trained();
+        let (masters, read) = self.trained(model)?;
         for run in runs(pieces) {
             let (at, len) = (run.range.start, run.range.len());
             let arguments = args![

@@ -256,6 +256,17 @@ impl Device {
         Ok(array)
     }
 
+    /// The most bytes that arrays had at a time, since the last [`forget_peak`](Self::forget_peak).
+    pub fn peak(&self) -> usize {
+        self.memory_of().peak
+    }
+
+    /// Begins [`peak`](Self::peak) anew, with what arrays have now.
+    pub fn forget_peak(&self) {
+        let mut memory = self.memory_of();
+        memory.peak = memory.in_use;
+    }
+
     /// Memory that nobody has, spare or fresh. When the card has none left, spare memory of
     /// other sizes goes back to it first. While work is recorded, memory that stays with it.
     pub(super) fn take(&self, label: &'static str, bytes: usize) -> Result<Block, ModelError> {
@@ -321,6 +332,9 @@ pub(super) struct Memory {
     spare: BTreeMap<usize, Vec<u64>>,
     /// Bytes that are in use, by what for.
     held: BTreeMap<&'static str, usize>,
+    /// Bytes of it all, and the most that there ever were.
+    in_use: usize,
+    peak: usize,
     /// While work is recorded, what its arrays stand in.
     pub(super) recording: Option<Reserve>,
 }
@@ -371,6 +385,8 @@ impl Memory {
         }
         let label = if reserved { RECORDED } else { label };
         *self.held.entry(label).or_default() += bytes;
+        self.in_use += bytes;
+        self.peak = self.peak.max(self.in_use);
         Block {
             address,
             bytes,
@@ -398,6 +414,7 @@ impl Memory {
 
     fn free(&mut self, label: &'static str, block: Block) {
         *self.held.entry(label).or_default() -= block.bytes;
+        self.in_use -= block.bytes;
         self.spare
             .entry(block.bytes)
             .or_default()

@@ -88,6 +88,22 @@ fn freed_memory_is_taken_again() {
 }
 
 #[test]
+fn the_most_memory_at_a_time_is_known() {
+    emulated(&[], || {
+        let device = open();
+        let before = device.peak();
+        let kept = device.zeros::<f32>("weights", 1 << 18).unwrap();
+        drop(device.zeros::<f32>("activations", 1 << 19).unwrap());
+        drop(device.zeros::<f32>("activations", 1 << 18).unwrap());
+        assert_eq!(device.peak() - before, (1 << 20) + (1 << 21));
+        device.forget_peak();
+        assert_eq!(device.peak() - before, 1 << 20);
+        drop(kept);
+        assert_eq!(device.peak() - before, 1 << 20);
+    });
+}
+
+#[test]
 fn a_kernel_gets_what_it_is_given() {
     emulated(&[], || {
         let device = open();

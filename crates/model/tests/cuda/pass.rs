@@ -220,3 +220,15 @@ fn every_operation_on_a_card_is_the_reference_within_bfloat16() {
         }
     });
 }
+
+#[test]
+fn whole_passes_on_a_card_are_the_cpus_and_agree_with_each_other() {
+    emulated(&[], || {
+        let checked = Model::check_passes(Place::Cuda(0), &cubins()).expect("there is a card");
+        assert_eq!(checked.len(), 5);
+        for it in checked {
+            println!("{:32} {:.1e}", it.operation, it.error);
+            assert!(it.error < 1e-2, "{}: {}", it.operation, it.error);
+        }
+    });
+}

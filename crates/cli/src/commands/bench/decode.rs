@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use model::{Flops, Generator, Model, Sampling, attended_pairs};
+use model::{Flops, Generator, Model, ModelError, Sampling, attended_pairs};
 use serde_json::json;
 
 use super::measurement::{median, table};
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
     let clock = subject.clock.clone();
     let mut first = Vec::new();
     let times = subject.repeat(|model| {
-        first.push(work.sample(model, &*clock));
+        first.push(work.sample(model, &*clock)?);
         Ok(())
     })?;
     // The first time does not count.
@@ -68,21 +68,20 @@ pub(super) fn run(arguments: &BenchDecode) -> Result<()> {
 
 impl Work {
     /// Samples every token; returns the seconds until every sequence has its first.
-    fn sample(&self, model: &Model, clock: &dyn Fn() -> Duration) -> f64 {
+    fn sample(&self, model: &Model, clock: &dyn Fn() -> Duration) -> Result<f64, ModelError> {
         let began = clock();
         let positions = self.prompts[0].len() + self.new;
-        let mut generator =
-            Generator::new(model, Sampling::default(), &[], positions).expect("there is room");
+        let mut generator = Generator::new(model, Sampling::default(), &[], positions)?;
         for (sequence, &seed) in self.seeds.iter().enumerate() {
             let prompt = &self.prompts[sequence / self.group_size];
             generator.begin(sequence, prompt, self.new, seed);
         }
-        let mut ended = generator.step().expect("finite logits").len();
+        let mut ended = generator.step()?.len();
         let first = clock() - began;
         while ended < self.seeds.len() {
-            ended += generator.step().expect("finite logits").len();
+            ended += generator.step()?.len();
         }
-        first.as_secs_f64()
+        Ok(first.as_secs_f64())
     }
 
     /// A prompt is read once for its group; its last token and those sampled, but for the very

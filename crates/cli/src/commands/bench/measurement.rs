@@ -10,8 +10,7 @@ pub(super) struct Measurement {
     pub(super) tokens: usize,
     /// Floating-point operations of one repetition, counted from shapes.
     pub(super) flops: f64,
-    /// Largest memory of the process. `None` where the system does not say.
-    pub(super) peak_bytes: Option<u64>,
+    pub(super) peak: Peak,
     /// What `pact train --plan` would say of it. `None` where nothing is learned.
     pub(super) planned_bytes: Option<u64>,
     /// Operations a second of matrix products alone.
@@ -21,6 +20,15 @@ pub(super) struct Measurement {
     pub(super) instructions: &'static str,
     /// Share of the threads' time by phase; empty unless asked for.
     pub(super) profile: Vec<(&'static str, f64)>,
+}
+
+/// The most memory at a time, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Peak {
+    /// Of the process. `None` where the system does not say.
+    pub(super) process: Option<u64>,
+    /// What arrays had of a card. `None` on the CPU.
+    pub(super) card: Option<u64>,
 }
 
 impl Measurement {
@@ -38,7 +46,7 @@ impl Measurement {
             ("tokens-per-second", json!(self.tokens_per_second())),
             ("seconds", json!(self.seconds)),
             ("tokens", json!(self.tokens)),
-            ("peak-bytes", json!(self.peak_bytes)),
+            ("peak-bytes", json!(self.peak.process)),
             ("planned-bytes", json!(self.planned_bytes)),
             ("gflops", json!(self.rate() / 1e9)),
             ("gemm-gflops", json!(self.gemm / 1e9)),
@@ -50,6 +58,9 @@ impl Measurement {
         let mut json: Map<String, Value> = (fields.into_iter())
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
+        if let Some(bytes) = self.peak.card {
+            json.insert("card-peak-bytes".to_owned(), json!(bytes));
+        }
         if !self.profile.is_empty() {
             let shares = self
                 .profile
@@ -94,12 +105,16 @@ impl Measurement {
             100.0 * self.rate() / self.gemm,
             self.gemm / 1e9
         );
-        let planned = match self.planned_bytes {
-            Some(_) => format!(
-                "of the whole process; planned were {}",
-                mib(self.planned_bytes)
-            ),
-            None => "of the whole process".to_owned(),
+        let planned = |of: &str| match self.planned_bytes {
+            Some(_) => format!("of {of}; planned were {}", mib(self.planned_bytes)),
+            None => format!("of {of}"),
+        };
+        let memory = match self.peak.card {
+            Some(_) => row("peak MiB", mib(self.peak.card), planned("the card")),
+            None => {
+                let note = planned("the whole process");
+                row("peak MiB", mib(self.peak.process), note)
+            }
         };
         let million = self.parameters as f64 / 1e6;
         let mut rows = vec![
@@ -109,7 +124,7 @@ impl Measurement {
                 times,
             ),
             row("GFLOP/s", format!("{:.1}", self.rate() / 1e9), share),
-            row("peak MiB", mib(self.peak_bytes), planned),
+            memory,
             row("parameters", format!("{million:.1}M"), String::new()),
         ];
         rows.extend(self.profile_rows());
@@ -162,7 +177,10 @@ mod tests {
             seconds: vec![9.0, 2.0, 1.0],
             tokens: 100,
             flops: 4e9,
-            peak_bytes: Some(3 << 20),
+            peak: Peak {
+                process: Some(3 << 20),
+                card: None,
+            },
             planned_bytes: Some(2 << 20),
             gemm: 8e9,
             parameters: 1_500_000,

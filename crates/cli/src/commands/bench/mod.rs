@@ -2,6 +2,7 @@
 //! that comes to what the machine can do. Weights are random; speed does not depend on them.
 
 mod decode;
+mod losses;
 mod measurement;
 mod operations;
 mod rollout;
@@ -23,6 +24,7 @@ pub(super) fn run(command: &BenchCommand) -> Result<Exit> {
         BenchCommand::Tree(arguments) => tree::run(arguments)?,
         BenchCommand::Rollout(arguments) => rollout::run(arguments)?,
         BenchCommand::Scale(arguments) => scale::run(arguments)?,
+        BenchCommand::Losses(arguments) => losses::run(arguments)?,
         BenchCommand::Operations(arguments) => return operations::run(arguments),
     }
     Ok(Exit::Done)

@@ -1,4 +1,4 @@
-//! `pact bench operations`: every operation of a pass, held to the same in f64.
+//! `pact bench operations`: every operation of a pass, held to the same in f64; then whole passes.
 
 use anyhow::Result;
 use model::{Model, Place};
@@ -18,8 +18,10 @@ fn allowed(device: Place) -> f64 {
 }
 
 pub(super) fn run(arguments: &BenchOperations) -> Result<Exit> {
-    let checked = Model::check_operations(arguments.device, &engine::compiled())?;
-    let allowed = allowed(arguments.device);
+    let (device, cubins) = (arguments.device, engine::compiled());
+    let mut checked = Model::check_operations(device, &cubins)?;
+    checked.extend(Model::check_passes(device, &cubins)?);
+    let allowed = allowed(device);
     // An error that is no number is too large.
     let is_right = |error: f64| error <= allowed;
     let rows: Vec<[String; 3]> = (checked.iter())

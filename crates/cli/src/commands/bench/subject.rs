@@ -13,7 +13,7 @@ use model::{
 use objective::{Recipe, Target, TraceToken};
 use train::{Batch, Held, Imitated, Learner, Load, Plan, Rollouts, Sample};
 
-use super::measurement::Measurement;
+use super::measurement::{Measurement, Peak};
 use crate::args::BenchSubject;
 use crate::config::Engine;
 use crate::exit::UsageError;
@@ -114,7 +114,7 @@ impl Subject {
         &mut self,
         mut work: impl FnMut(&mut Model) -> Result<T, ModelError>,
     ) -> Result<Times> {
-        engine::forget_peak();
+        self.forget_peak();
         self.time(&mut work)?;
         if self.profiles {
             model::start_profile(self.clock.clone());
@@ -132,6 +132,20 @@ impl Subject {
             profile.push(("waiting, and the rest", rest));
         }
         Ok(Times { seconds, profile })
+    }
+
+    /// Begins [`peak`](Self::peak) anew.
+    pub(super) fn forget_peak(&self) {
+        engine::forget_peak();
+        self.model.forget_card_peak();
+    }
+
+    /// The most memory at a time.
+    pub(super) fn peak(&self) -> Peak {
+        Peak {
+            process: engine::peak_memory(),
+            card: self.model.card_peak(),
+        }
     }
 
     /// Seconds that some work on the model takes.
@@ -165,12 +179,11 @@ impl Subject {
     /// The outcome of repetitions that took so many seconds each, once for `tokens` tokens and
     /// `flops` operations. Matrix products are measured once more, and the better time counts.
     pub(super) fn outcome(&self, times: Times, tokens: usize, flops: f64) -> Measurement {
-        let peak_bytes = engine::peak_memory();
         Measurement {
             seconds: times.seconds,
             tokens,
             flops,
-            peak_bytes,
+            peak: self.peak(),
             planned_bytes: None,
             gemm: self.gemm.max(model::measure_gemm(&*self.clock)),
             parameters: self.model.weights.layout().len,
@@ -233,6 +246,11 @@ fn keep(checkpointing: bool) -> Keep {
 
 /// Sequences of which every token is imitated, each a sample.
 pub(super) fn imitation(sequences: &[Vec<u32>]) -> Batch {
+    imitation_by(sequences, Recipe::default())
+}
+
+/// The same by another recipe.
+pub(super) fn imitation_by(sequences: &[Vec<u32>], recipe: Recipe) -> Batch {
     let samples: Vec<Sample> = (sequences.iter())
         .map(|sequence| {
             let (tree, _) = TokenTree::from_sequences(&[sequence]);
@@ -254,7 +272,7 @@ pub(super) fn imitation(sequences: &[Vec<u32>]) -> Batch {
             }
         })
         .collect();
-    Batch::of(samples, Recipe::default())
+    Batch::of(samples, recipe)
 }
 
 /// Groups of sequences, each group a sample whose tree shares what its sequences share; their

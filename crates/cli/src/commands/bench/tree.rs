@@ -8,7 +8,6 @@ use train::{Batch, Fixed};
 use super::measurement::{median, table};
 use super::subject::{self, Purpose, Subject, Times};
 use crate::args::BenchTree;
-use crate::engine;
 
 pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let mut subject = Subject::new(&arguments.subject, Purpose::Training)?;
@@ -27,9 +26,9 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
     let mut step = |subject: &mut Subject, batch: &Batch| {
         subject.time(|model| learner.update(model, batch, Fixed::default(), 1.0))
     };
-    engine::forget_peak();
+    subject.forget_peak();
     step(&mut subject, &shared)?;
-    let peak_bytes = engine::peak_memory();
+    let peak = subject.peak();
     step(&mut subject, &unshared)?;
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for _ in 0..subject.repetitions {
@@ -50,7 +49,7 @@ pub(super) fn run(arguments: &BenchTree) -> Result<()> {
         times.profile = subject.repeat(update)?.profile;
     }
     let mut measurement = subject.outcome(times, tokens, flops);
-    measurement.peak_bytes = peak_bytes;
+    measurement.peak = peak;
     measurement.planned_bytes = Some(planned);
 
     let mut json = measurement.to_json();
