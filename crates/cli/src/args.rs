@@ -18,8 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use self::bench::{
-    BenchCommand, BenchDecode, BenchLosses, BenchOperations, BenchRollout, BenchScale, BenchSubject, BenchTrain,
-    BenchTree,
+    BenchCommand, BenchDecode, BenchLosses, BenchOperations, BenchRollout, BenchScale,
+    BenchSubject, BenchTrain, BenchTree,
 };
 pub(crate) use self::data::{
     DataCheck, DataCommand, DataConvert, DataFetch, DataMake, FormName, MakeWorld,

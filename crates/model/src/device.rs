@@ -22,8 +22,8 @@ use crate::operations::{self, Checked};
 use crate::optimizer::gradient_norm;
 use crate::pass::Forward;
 use crate::{
-    Adapter, Coefficient, Keep, Model, Optimizer, OptimizerConfig, Parameters, StepStats,
-    TokenTree, Weights,
+    Adapter, Coefficient, Keep, Model, Optimizer, OptimizerConfig, Parameters, Precision,
+    StepStats, TokenTree, Weights,
 };
 
 /// What computes: `cpu`, or the graphics card `cuda:0`, as `nvidia-smi` counts them; `cuda` is
@@ -251,10 +251,7 @@ impl Moments {
         Ok(match self {
             Self::Cpu { first, second } => [Cow::Borrowed(first), Cow::Borrowed(second)],
             #[cfg(feature = "cuda")]
-            Self::Card(moments) => {
-                let (first, second) = (moments.first.download()?, moments.second.download()?);
-                [Cow::Owned(first), Cow::Owned(second)]
-            }
+            Self::Card(moments) => moments.download()?.map(Cow::Owned),
         })
     }
 
@@ -263,10 +260,7 @@ impl Moments {
         match self {
             Self::Cpu { first, second } => (*first, *second) = (to_first, to_second),
             #[cfg(feature = "cuda")]
-            Self::Card(moments) => {
-                moments.first.write(0, &to_first)?;
-                moments.second.write(0, &to_second)?;
-            }
+            Self::Card(moments) => moments.write(&to_first, &to_second)?,
         }
         Ok(())
     }
@@ -298,9 +292,14 @@ impl Model {
         }
     }
 
-    /// An optimiser of what is trained, that has taken no step. On a card, AdamW alone.
+    /// An optimiser of what is trained, that has taken no step. On a card, AdamW alone; moments
+    /// in bfloat16, there alone.
     pub fn optimizer(&self, config: OptimizerConfig) -> Result<Optimizer, ModelError> {
         match &self.home {
+            Home::Cpu if config.moments == Precision::Bf16 => Err(ModelError::Gpu {
+                what: "`optimizer.moments` is `bf16`, which is for a graphics card alone".into(),
+                hint: "set `optimizer.moments = \"f32\"`, or `engine.device = \"cuda\"`",
+            }),
             Home::Cpu => Ok(Optimizer::new(config, self.trained())),
             #[cfg(feature = "cuda")]
             Home::Card(_) if config.kind == OptimizerKind::Muon => Err(ModelError::Gpu {
@@ -309,7 +308,11 @@ impl Model {
             }),
             #[cfg(feature = "cuda")]
             Home::Card(resident) => Optimizer::with(config, self.trained(), |len, _| {
-                Ok(Moments::Card(resident.moments(self, len)?))
+                Ok(Moments::Card(resident.moments(
+                    self,
+                    config.moments,
+                    len,
+                )?))
             }),
         }
     }
@@ -334,7 +337,8 @@ impl Model {
                         elsewhere()
                     };
                     let rule = optimizer.rule(stats.grad_scale, rate);
-                    resident.adamw(self, &rule, &optimizer.pieces, gradient, moments)?;
+                    let step = (optimizer.steps(), &rule);
+                    resident.adamw(self, step, &optimizer.pieces, gradient, moments)?;
                 }
                 Ok(stats)
             }

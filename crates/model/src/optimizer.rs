@@ -44,6 +44,9 @@ pub struct OptimizerConfig {
     pub weight_decay: f32,
     /// Largest norm of the whole gradient; a longer one is shortened to it. 0 shortens none.
     pub grad_clip: f32,
+    /// How a graphics card holds AdamW's moments: `bf16` takes 4 bytes a parameter less, and is
+    /// rounded at random, so that small changes still count on average.
+    pub moments: Precision,
     /// Muon's learning rate.
     pub muon_learning_rate: f32,
     /// Muon's momentum.
@@ -63,6 +66,7 @@ impl Default for OptimizerConfig {
             eps: 1e-8,
             weight_decay: 0.0,
             grad_clip: 1.0,
+            moments: Precision::F32,
             muon_learning_rate: 0.02,
             muon_momentum: 0.95,
             nesterov: true,

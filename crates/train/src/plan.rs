@@ -2,8 +2,8 @@
 //! config's limits. Knows no machine: whoever asks knows what there is.
 
 use model::{
-    Adapter, Architecture, Footprint, Keep, Layout, LoraConfig, Model, OptimizerKind, Precision,
-    cached_numbers, optimizer_numbers, packed_numbers,
+    Adapter, Architecture, Footprint, Keep, Layout, LoraConfig, Model, OptimizerConfig,
+    OptimizerKind, Precision, cached_numbers, optimizer_numbers, packed_numbers,
 };
 use objective::Algorithm;
 
@@ -55,7 +55,7 @@ pub struct Episodes {
 }
 
 /// The work that is held in memory at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Load {
     /// Tokens of the largest forest that goes through the model.
     pub tokens: usize,
@@ -63,15 +63,15 @@ pub struct Load {
     pub targets: usize,
     /// What its forward pass keeps.
     pub keep: Keep,
-    /// Whose moments are held.
-    pub optimizer: OptimizerKind,
+    /// Whose moments are held, and how.
+    pub optimizer: OptimizerConfig,
     /// `None` where nothing is ever sampled.
     pub episodes: Option<Episodes>,
 }
 
 impl Load {
     /// What learning from a batch needs.
-    pub fn of_batch(batch: &Batch, keep: Keep, optimizer: OptimizerKind) -> Self {
+    pub fn of_batch(batch: &Batch, keep: Keep, optimizer: OptimizerConfig) -> Self {
         let forests = forests(&batch.samples);
         let most = |of: fn(&Sample) -> usize| {
             let sums = forests
@@ -137,7 +137,11 @@ impl Plan {
         let trained = held.adapter.unwrap_or(all);
         let moments = match held.adapter {
             Some(adapter) => 2 * adapter,
-            None => optimizer_numbers(architecture, load.optimizer),
+            None => optimizer_numbers(architecture, load.optimizer.kind),
+        };
+        let moment = match load.optimizer.moments {
+            Precision::F32 => 4,
+            Precision::Bf16 => 2,
         };
         let of_pass = match held.on_card {
             true => Footprint::of_pass_on_card,
@@ -165,7 +169,7 @@ impl Plan {
             weights: whole * all as u64
                 + held.adapter.unwrap_or(0) as u64 * if held.on_card { 6 } else { 4 },
             gradient: bytes(trained),
-            optimizer: bytes(moments),
+            optimizer: moment * moments as u64,
             generator: each * packed as u64
                 + bytes(episodes.count * architecture.vocab_size)
                     * if held.on_card { 2 } else { 1 },
@@ -235,7 +239,7 @@ impl PlannedRun {
             tokens,
             targets: tokens,
             keep: keep(&self.settings.train),
-            optimizer: self.settings.optimizer.kind,
+            optimizer: self.settings.optimizer,
             episodes: (self.episodes > 0).then_some(Episodes {
                 count: episodes,
                 tokens: length,
@@ -278,7 +282,8 @@ impl PlannedRun {
     pub fn settings_that_fit(&self, memory: u64) -> Option<Vec<String>> {
         let fits = |run: &Self| run.at_most().total() <= memory;
         let mut shorter = None;
-        for (run, lighter) in [Some((self.clone(), vec![])), self.lighter()]
+        let as_it_is = Some((self.clone(), vec![]));
+        for (run, lighter) in [as_it_is, self.narrower(), self.lighter()]
             .into_iter()
             .flatten()
         {
@@ -304,6 +309,14 @@ impl PlannedRun {
             }
         }
         shorter
+    }
+
+    /// The moments in bfloat16, where a card can hold them so; with the setting that says so.
+    fn narrower(&self) -> Option<(Self, Vec<String>)> {
+        let mut narrower = self.clone();
+        narrower.settings.optimizer.moments = Precision::Bf16;
+        let can = self.held.on_card && narrower.settings.optimizer != self.settings.optimizer;
+        can.then(|| (narrower, vec!["optimizer.moments = \"bf16\"".to_owned()]))
     }
 
     /// The weights in bfloat16, which halves them where they stand still, and a LoRA adapter
@@ -523,7 +536,7 @@ mod tests {
             tokens: 16 * 8192,
             targets: 16 * 8192,
             keep: Keep::Inputs,
-            optimizer: OptimizerKind::Adamw,
+            optimizer: OptimizerConfig::default(),
             episodes: Some(Episodes {
                 count: 16,
                 tokens: 8192,
@@ -545,6 +558,10 @@ mod tests {
             let plan = Plan::new(&architecture, held, &load);
             let gb = plan.total() as f64 / 1e9;
             assert!((70.0..80.0).contains(&gb), "{gb} GB: {plan:?}");
+            let mut narrow = load;
+            narrow.optimizer.moments = Precision::Bf16;
+            let narrow = Plan::new(&architecture, held, &narrow);
+            assert_eq!(2 * narrow.optimizer, plan.optimizer);
         }
     }
 }

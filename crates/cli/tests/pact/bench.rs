@@ -79,7 +79,9 @@ fn losses_are_the_mean_of_what_tokens_lack_and_fall() {
     place.pact("model init --preset tiny --out model").done();
     place.write("tokens.json", "[[5, 2, 9, 4], [7, 7, 1, 3, 8]]");
     let losses = "bench losses --model model --tokens tokens.json --steps 8 --threads 1";
-    let json = place.pact(&format!("{losses} --learning-rate 1e-3 --json")).json();
+    let json = place
+        .pact(&format!("{losses} --learning-rate 1e-3 --json"))
+        .json();
     let numbers = |value: &Value| -> Vec<f64> {
         let list = value.as_array().expect("a list").iter();
         list.map(|it| it.as_f64().expect("a number")).collect()
@@ -99,7 +101,10 @@ fn losses_are_the_mean_of_what_tokens_lack_and_fall() {
     ] {
         place.write("tokens.json", tokens);
         let message = place.pact(losses).refused(2);
-        assert!(message.contains(said) && message.contains("hint: "), "{message}");
+        assert!(
+            message.contains(said) && message.contains("hint: "),
+            "{message}"
+        );
     }
 }
 

@@ -151,7 +151,11 @@ impl Resident {
         assert!(self.trains, "a copy stands still");
         let exact = || match &model.adapter {
             Some(adapter) => &adapter.values[..],
-            None => &(model.weights.masters()).expect("what is trained has f32 masters").data,
+            None => {
+                &(model.weights.masters())
+                    .expect("what is trained has f32 masters")
+                    .data
+            }
         };
         Ok((self.masters_or(exact)?, self.read_as()))
     }

@@ -39,12 +39,20 @@ pub(crate) fn check(model: &Model, on_cpu: Option<&Model>) -> Done<Vec<Checked>>
     };
     if let Some(on_cpu) = on_cpu {
         let expected = outcome(on_cpu, &[&texts])?;
-        note("pass, log-probabilities", &shared.logprobs, &expected.logprobs);
+        note(
+            "pass, log-probabilities",
+            &shared.logprobs,
+            &expected.logprobs,
+        );
         note("pass, gradient", &shared.gradient, &expected.gradient);
     }
     let each: Vec<&[Text]> = texts.chunks(1).collect();
     let alone = outcome(model, &each)?;
-    note("shared, log-probabilities", &shared.logprobs, &alone.logprobs);
+    note(
+        "shared, log-probabilities",
+        &shared.logprobs,
+        &alone.logprobs,
+    );
     note("shared, gradient", &shared.gradient, &alone.gradient);
     let (sampled, scored) = sampled(model, &texts)?;
     note("sampled, log-probabilities", &sampled, &scored);

@@ -1,8 +1,8 @@
 //! Passes and steps on the emulated GPU, held to the CPU's over the same bfloat16 weights.
 
 use model::{
-    Adapter, Buffers, Coefficient, Keep, LoraConfig, Model, OptimizerConfig, ParameterSpec, Place,
-    Precision, Preset, TokenTree, Weights, init,
+    Adapter, Buffers, Coefficient, Keep, LoraConfig, Model, OptimizerConfig, OptimizerState,
+    ParameterSpec, Place, Precision, Preset, TokenTree, Weights, init,
 };
 
 use crate::emulated::{cubins, emulated};
@@ -207,6 +207,83 @@ fn steps_on_a_card_are_the_cpus_and_can_be_taken_up_again() {
             assert!(trained(&there) == trained(&again));
         }
     });
+}
+
+/// Steps along one gradient, with moments held so, from a second moment that is half of what it
+/// tends to.
+fn small_steps(held: Precision, count: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut there = on_card(model(true));
+    let config = OptimizerConfig {
+        moments: held,
+        ..OptimizerConfig::default()
+    };
+    let mut gradient = there.gradient().expect("there is room");
+    let one = Coefficient {
+        logprob: 1.0,
+        entropy: 0.0,
+    };
+    let (tree, targets) = (tree(), [5, 9, 80]);
+    let pass = there.forward(&tree, &targets, Keep::All, &Buffers::default());
+    (pass
+        .expect("there is room")
+        .backward(&[one; 3], &mut gradient))
+    .expect("there is room");
+    let mut optimizer = there.optimizer(config).expect("there is room");
+    let stats = there.step(&mut optimizer, &gradient, 0.0).expect("a step");
+    let mut state = optimizer.state().expect("it is there");
+    let numbers = gradient.numbers().expect("it is there");
+    let half = |x: &f32| 0.5 * (x * stats.grad_scale) * (x * stats.grad_scale);
+    state.buffers[1].1 = numbers.iter().map(half).collect();
+    let (step, buffers) = (1000, state.buffers.iter().cloned());
+    let buffers = buffers.map(|(name, values)| (name, values.into_owned().into()));
+    let state = OptimizerState {
+        step,
+        buffers: buffers.collect(),
+    };
+    optimizer.restore(state).expect("it fits");
+    for _ in 0..count {
+        there.step(&mut optimizer, &gradient, 1e-3).expect("a step");
+    }
+    let state = optimizer.state().expect("it is there");
+    let adapter = there.current_adapter().expect("there").expect("one");
+    (state.buffers[1].1.to_vec(), adapter.values.clone())
+}
+
+#[test]
+fn moments_in_bfloat16_follow_those_in_f32_and_repeat() {
+    emulated(&[], || {
+        let (expected, _) = small_steps(Precision::F32, 30);
+        let (begun, _) = small_steps(Precision::F32, 0);
+        let (found, moved) = small_steps(Precision::Bf16, 30);
+        let sum = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).sum::<f64>();
+        // A step moves them by a thousandth, which the nearest bfloat16 does not see.
+        let grown = sum(&expected) / sum(&begun);
+        assert!((1.025..1.035).contains(&grown), "{grown}");
+        let ratio = sum(&found) / sum(&expected);
+        println!("the second moments' sum is {ratio} of that in f32");
+        assert!((ratio - 1.0).abs() < 3e-3, "{ratio}");
+        assert!(distance(&found, &expected) < 0.02);
+        assert!(found.iter().all(|x| x.to_bits() & 0xFFFF == 0));
+        assert!(
+            small_steps(Precision::Bf16, 30) == (found, moved),
+            "to the last bit"
+        );
+    });
+}
+
+#[test]
+fn moments_in_bfloat16_are_for_a_card() {
+    let config = OptimizerConfig {
+        moments: Precision::Bf16,
+        ..OptimizerConfig::default()
+    };
+    let Err(error) = model(false).optimizer(config) else {
+        panic!("the CPU holds them in f32")
+    };
+    assert!(
+        error.to_string().contains("for a graphics card alone"),
+        "{error}"
+    );
 }
 
 #[test]

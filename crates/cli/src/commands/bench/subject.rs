@@ -7,7 +7,7 @@ use std::ops::Add;
 use anyhow::Result;
 use episode::Seed;
 use model::{
-    Adapter, Architecture, Flops, Keep, LoraConfig, Model, ModelError, OptimizerKind, TokenTree,
+    Adapter, Architecture, Flops, Keep, LoraConfig, Model, ModelError, OptimizerConfig, TokenTree,
     Weights,
 };
 use objective::{Recipe, Target, TraceToken};
@@ -80,7 +80,7 @@ impl Subject {
     /// Bytes that learning from a batch takes, as counted beforehand; refused where there are
     /// fewer.
     pub(super) fn planned_bytes(&self, batch: &Batch, checkpointing: bool) -> Result<u64> {
-        let load = Load::of_batch(batch, keep(checkpointing), OptimizerKind::Adamw);
+        let load = Load::of_batch(batch, keep(checkpointing), OptimizerConfig::default());
         let planned = Plan::new(&self.model.architecture, Held::of(&self.model), &load).total();
         let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
         match self.memory {

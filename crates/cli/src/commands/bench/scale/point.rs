@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 use model::{
-    Architecture, Flops, Keep, OptimizerKind, attended_pairs, cached_numbers, packed_numbers,
+    Architecture, Flops, Keep, OptimizerConfig, attended_pairs, cached_numbers, packed_numbers,
 };
 use serde_json::{Value, json};
 use train::{Held, Load, Plan};
@@ -264,7 +264,7 @@ impl Point {
     fn planned_bytes(&self) -> u64 {
         let sequences: Vec<Vec<u32>> = vec![vec![0; self.context]; self.batch];
         let batch = super::super::subject::imitation(&sequences);
-        let load = Load::of_batch(&batch, Keep::All, OptimizerKind::Adamw);
+        let load = Load::of_batch(&batch, Keep::All, OptimizerConfig::default());
         let plan = Plan::new(&self.architecture, Held::default(), &load);
         match self.work {
             Work::Train => plan.total(),
