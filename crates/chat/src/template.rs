@@ -1,6 +1,8 @@
 //! A chat template, in the environment that Hugging Face's templates expect.
 //! It prints text from messages; it knows no token.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, StringInput, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, context, filters};
@@ -61,10 +63,12 @@ impl Template {
         if let Some(enable_thinking) = enable_thinking {
             variables = context! { enable_thinking, ..variables };
         }
-        self.environment
-            .get_template(NAME)
-            .and_then(|template| template.render(variables))
-            .map_err(described)
+        let template = self.environment.get_template(NAME).map_err(described)?;
+        // Over a slice backwards from beyond the end, the engine overflows where it fails over
+        // anything else; such a template is an error like the others.
+        let printed = catch_unwind(AssertUnwindSafe(|| template.render(variables)));
+        let overflow = |_| ChatError::Template("its arithmetic overflows".into());
+        printed.map_err(overflow)?.map_err(described)
     }
 }
 
@@ -250,6 +254,15 @@ mod tests {
         }
         let indented = render("{{ 'a\nb' | indent(2, first=true) }}{{ 'a\nb' | indent }}");
         assert_eq!(indented.unwrap(), "  a\n  ba\n    b");
+    }
+
+    /// The engine's own arithmetic is checked in builds for tests alone.
+    #[test]
+    fn a_slice_backwards_from_beyond_the_end_is_an_error_or_empty() {
+        match render("{{ messages[:5:-1] | length }}") {
+            Ok(length) => assert_eq!(length, "0"),
+            Err(error) => assert!(error.to_string().contains("arithmetic overflows"), "{error}"),
+        }
     }
 
     #[test]
