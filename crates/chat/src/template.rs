@@ -261,7 +261,10 @@ mod tests {
     fn a_slice_backwards_from_beyond_the_end_is_an_error_or_empty() {
         match render("{{ messages[:5:-1] | length }}") {
             Ok(length) => assert_eq!(length, "0"),
-            Err(error) => assert!(error.to_string().contains("arithmetic overflows"), "{error}"),
+            Err(error) => assert!(
+                error.to_string().contains("arithmetic overflows"),
+                "{error}"
+            ),
         }
     }
 

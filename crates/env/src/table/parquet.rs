@@ -3,6 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::Duration;
 
 use arrow_json::{LineDelimitedWriter, ReaderBuilder};
 use arrow_schema::{DataType, Field, Fields, Schema};
@@ -16,23 +19,65 @@ use serde_json::Value;
 use super::{Row, file_error};
 use crate::EnvError;
 
-/// Every row, without its columns that are null.
+/// A table that its reader says nothing of for so long is given up.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Every row, without its columns that are null. The library walks through lists of two thousand
+/// million items that a damaged file of fifty bytes claims to have, and so it does that in a
+/// thread of its own.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<Row>, EnvError> {
     let file = File::open(path).map_err(|source| file_error(path, source))?;
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        // Whoever has given up does not want to know.
+        let failed = send_rows(file, &sender).err();
+        let _ = sender.send(failed.map_or(Read::All, Read::Failed));
+    });
+    let mut rows = Vec::new();
+    loop {
+        let problem = match receiver.recv_timeout(PATIENCE) {
+            Ok(Read::Rows(more)) => {
+                rows.extend(more);
+                continue;
+            }
+            Ok(Read::All) => return Ok(rows),
+            Ok(Read::Failed(problem)) => problem,
+            Err(RecvTimeoutError::Disconnected) => "it makes its reader panic".to_owned(),
+            Err(RecvTimeoutError::Timeout) => format!(
+                "its reader has found nothing in it for {} seconds",
+                PATIENCE.as_secs()
+            ),
+        };
+        return Err(unreadable(path, &problem));
+    }
+}
+
+/// What comes of a table, piece by piece.
+enum Read {
+    Rows(Vec<Row>),
+    Failed(String),
+    All,
+}
+
+/// Reads a table to its end, or to where nobody listens any more.
+fn send_rows(file: File, sender: &SyncSender<Read>) -> Result<(), String> {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
         .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|error| unreadable(path, &error.to_string()))?;
-    let mut rows = Vec::new();
+        .map_err(|error| error.to_string())?;
     for batch in reader {
         let mut lines = Vec::new();
         batch
             .and_then(|batch| LineDelimitedWriter::new(&mut lines).write(&batch))
-            .map_err(|error| unreadable(path, &error.to_string()))?;
-        for row in serde_json::Deserializer::from_slice(&lines).into_iter() {
-            rows.push(row.map_err(|error| unreadable(path, &error.to_string()))?);
+            .map_err(|error| error.to_string())?;
+        let rows: Result<Vec<Row>, _> = serde_json::Deserializer::from_slice(&lines)
+            .into_iter()
+            .collect();
+        let rows = rows.map_err(|error| error.to_string())?;
+        if sender.send(Read::Rows(rows)).is_err() {
+            break;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// Writes rows with one column for each name, in the order in which they first occur. Values
@@ -241,6 +286,18 @@ mod tests {
             "`t.parquet`: column `a.b` has a text in one row and a list in another, and a \
              column of Parquet has one type\nhint: write JSON lines instead"
         );
+    }
+
+    /// Fuzzing found it: a footer whose list of truth values, each of no byte, has no end in sight.
+    #[test]
+    fn a_list_of_nothing_without_an_end_is_given_up() {
+        let table = b"P2\x00\xf5/\xbb\xbb\xbb\xbb\xbb\xbb\xbb\xbb\xbb\x7f!\xbb\xbb\xbb\xbbl\
+            \xb8\x0e\xc4\xff\xff\xff\xff\xff\xff\x002\x00\x9e\x00\x00\x00\x00\x00\
+            \x00AR\x22R\x22\x00\x00\x00PAR1";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        std::fs::write(&path, table).unwrap();
+        assert!(read_parquet(&path).is_err());
     }
 
     #[test]
