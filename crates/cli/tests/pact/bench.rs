@@ -93,6 +93,10 @@ fn losses_are_the_mean_of_what_tokens_lack_and_fall() {
     assert!((falling[0] - first).abs() < 1e-6, "{json}");
     assert!(falling.windows(2).all(|pair| pair[1] < pair[0]), "{json}");
     assert_eq!(numbers(&json["grad-norms"]).len(), 8);
+    let message = place
+        .pact(&format!("{losses} --learning-rate nan"))
+        .refused(2);
+    assert!(message.contains("`--learning-rate`: "), "{message}");
     for (tokens, said) in [
         ("[[5]]", "sequence 0 has 1 tokens, expected at least 2"),
         ("[[5, 999999]]", "sequence 0 has the token 999999, and"),

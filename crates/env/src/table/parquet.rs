@@ -26,6 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// million items that a damaged file of fifty bytes claims to have, and so it does that in a
 /// thread of its own.
 pub(super) fn read_parquet(path: &Path) -> Result<Vec<Row>, EnvError> {
+    read_within(path, PATIENCE)
+}
+
+fn read_within(path: &Path, patience: Duration) -> Result<Vec<Row>, EnvError> {
     let file = File::open(path).map_err(|source| file_error(path, source))?;
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
@@ -35,7 +39,7 @@ pub(super) fn read_parquet(path: &Path) -> Result<Vec<Row>, EnvError> {
     });
     let mut rows = Vec::new();
     loop {
-        let problem = match receiver.recv_timeout(PATIENCE) {
+        let problem = match receiver.recv_timeout(patience) {
             Ok(Read::Rows(more)) => {
                 rows.extend(more);
                 continue;
@@ -43,10 +47,9 @@ pub(super) fn read_parquet(path: &Path) -> Result<Vec<Row>, EnvError> {
             Ok(Read::All) => return Ok(rows),
             Ok(Read::Failed(problem)) => problem,
             Err(RecvTimeoutError::Disconnected) => "it makes its reader panic".to_owned(),
-            Err(RecvTimeoutError::Timeout) => format!(
-                "its reader has found nothing in it for {} seconds",
-                PATIENCE.as_secs()
-            ),
+            Err(RecvTimeoutError::Timeout) => {
+                format!("its reader has found nothing in it for {patience:?}")
+            }
         };
         return Err(unreadable(path, &problem));
     }
@@ -297,7 +300,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.parquet");
         std::fs::write(&path, table).unwrap();
-        assert!(read_parquet(&path).is_err());
+        let error = read_within(&path, Duration::from_millis(50)).unwrap_err();
+        let said = "its reader has found nothing in it for 50ms";
+        assert!(error.to_string().contains(said), "{error}");
     }
 
     #[test]

@@ -22,6 +22,11 @@ pub(super) fn run(arguments: &BenchLosses) -> Result<()> {
         device: arguments.device,
         ..Engine::default()
     };
+    let optimizer = OptimizerConfig {
+        learning_rate: arguments.learning_rate,
+        ..OptimizerConfig::default()
+    };
+    (optimizer.check()).map_err(|error| UsageError(format!("`--learning-rate`: {error}")))?;
     engine::start(&config)?;
     let (architecture, parameters) = model::load(&arguments.model)?;
     let sequences = sequences(&arguments.tokens, architecture.vocab_size)?;
@@ -31,10 +36,6 @@ pub(super) fn run(arguments: &BenchLosses) -> Result<()> {
     eprintln!("{}", engine::chosen(&model)?);
 
     let batch = subject::imitation_by(&sequences, plain());
-    let optimizer = OptimizerConfig {
-        learning_rate: arguments.learning_rate,
-        ..OptimizerConfig::default()
-    };
     let mut learner = Learner::new(&model, optimizer, Keep::All)?;
     let logprobs = learner.score(&model, &batch)?;
     let (mut losses, mut norms) = (Vec::new(), Vec::new());
